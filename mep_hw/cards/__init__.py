@@ -1,0 +1,31 @@
+"""Cards: machines (`backends/`) and memory-cell technologies (`devices/`) as checked data."""
+
+from mep_hw.cards.load import backend_names, device_names, load_backend, load_device, root
+from mep_hw.cards.resolve import import_substrate
+from mep_hw.cards.schema import (
+    BackendCard,
+    Compute,
+    Conformance,
+    DeviceCard,
+    Quantity,
+    SettleOptions,
+    TrainingDefaults,
+    WriteMode,
+)
+
+__all__ = [
+    "BackendCard",
+    "Compute",
+    "Conformance",
+    "DeviceCard",
+    "Quantity",
+    "SettleOptions",
+    "TrainingDefaults",
+    "WriteMode",
+    "backend_names",
+    "device_names",
+    "import_substrate",
+    "load_backend",
+    "load_device",
+    "root",
+]

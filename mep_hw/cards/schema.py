@@ -1,0 +1,181 @@
+"""What a card may say: one frozen model per block, each field with its meaning, unit and bound.
+
+A card is data about one machine (`BackendCard`) or one memory-cell technology (`DeviceCard`); physics and code stay in
+`mep_hw/`. Unknown keys and wrong types are errors, so that a misspelt number never turns silently into a default.
+
+Not valid for: checks that need code, such as whether the substrate class exists (see `resolve.import_substrate`), or
+another card, such as whether the named device exists (see `load.load_device`). `model_copy(update=...)` does not check
+its values; change a card in Python with `card.model_validate(card.model_dump() | {...})`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Target = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+AgreesWith = Literal["another simulator", "a published equation", "measured hardware", "exact arithmetic"]
+WriteMode = Literal["exact", "outer", "row", "cell"]
+
+
+class Block(BaseModel):
+    """Base of every block: frozen, strict, no unknown keys, no NaN or infinity; dumps under the card's own keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
+
+
+class Compute(Block):
+    """Number format and place of the arithmetic."""
+
+    dtype: Literal["float32", "float64"] = Field(description="number format of states and weights")
+    torch_device: Text = Field(default="cpu", description="torch device string, used inside substrates only")
+
+
+class SettleOptions(Block):
+    """How long and how closely the substrate settles. States have no unit; a box activation keeps them in [0, 1]."""
+
+    free_sweeps: int = Field(ge=1, description="most sweeps over all layers in the free phase")
+    nudged_sweeps: int = Field(ge=1, description="most sweeps over all layers in a nudged phase")
+    tolerance: float = Field(
+        ge=0,
+        description="largest change of a sample's state in one sweep, in state units, at which its free phase stops; "
+        "0 never checks and always runs free_sweeps",
+    )
+    nudged_tolerance: float = Field(
+        ge=0, description="the same for the nudged phase, as a multiple of |beta|; 0 always runs nudged_sweeps"
+    )
+    anderson: int = Field(default=0, ge=0, description="memory depth of Anderson acceleration, in sweeps; 0 is off")
+    euler_step: float | None = Field(
+        default=None, gt=0, le=1, description="dt / tau of substrates that integrate the ODE, no unit; null elsewhere"
+    )
+    tau_s: float | None = Field(default=None, gt=0, description="time constant of one state, in seconds; null: unknown")
+
+
+class TrainingDefaults(Block):
+    """What `train` uses where the caller says nothing; chosen so that the backend trains well as it stands."""
+
+    rule: Text = Field(description="name of the rule that turns a contrast into an update")
+    lr: float = Field(gt=0, description="learning rate, in weight units per unit of the rule's output")
+    epochs: int = Field(ge=1, description="passes over the training samples")
+    batch_size: int = Field(ge=1, description="samples per update")
+    beta: float = Field(gt=0, description="nudging strength, no unit; the estimator decides on its signs")
+    momentum: float = Field(ge=0, lt=1, description="share of the previous step's memory that is kept, no unit")
+    weight_decay: float = Field(ge=0, description="decay of a weight per step as a multiple of lr, no unit")
+    lr_schedule: Literal["constant", "cosine"] = Field(description="course of the learning rate over the run")
+
+
+class Conformance(Block):
+    """Bars of the conformance suite, and the checks that do not apply, each with a written reason."""
+
+    gradient_cosine: float = Field(ge=0, le=1, description="least cosine of contrast and exact gradient, per layer")
+    gradient_norm_error: float = Field(
+        ge=0, description="largest |norm of contrast / norm of exact gradient - 1|, per layer"
+    )
+    fixed_point: float = Field(
+        ge=0, description="largest change of a state, in state units, when a settled state settles again"
+    )
+    apply_cosine: float = Field(ge=0, le=1, description="least cosine of realised and intended weight change")
+    batch_invariance: float = Field(
+        ge=0, description="largest change of a sample's state, in state units, when it settles in another batch size"
+    )
+    learns_accuracy: float = Field(ge=0, le=1, description="least test accuracy of the learning check, as a fraction")
+    unsupported: dict[str, Text] = Field(
+        default_factory=dict, description="checks that this machine cannot pass: check name to written reason"
+    )
+
+
+class Card(Block):
+    """What both kinds of card share. `path` and `origin` say where it was read from; they are not part of the data."""
+
+    schema_: Literal[1] = Field(default=1, alias="schema", description="version of the card format")
+    name: Name = Field(description="the card's name, the same as its folder's: lower case letters, digits, - and _")
+    summary: Text = Field(description="one line for tables")
+
+    _path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path | None:
+        """The file that this card was read from, or None for a card made in Python."""
+        return self._path
+
+    @property
+    def origin(self) -> str:
+        """How messages name it: `backends/cpu/card.yaml`, the path of a loose file, or `card cpu` where it has none."""
+        if self._path is None:
+            return f"card {self.name}"
+        return "/".join(self._path.parts[-3:]) if self._path.name == "card.yaml" else str(self._path)
+
+
+class BackendCard(Card):
+    """A named machine: substrate class, how it settles, what it can write, training defaults and conformance bars."""
+
+    substrate: Target = Field(description="the Python class that runs this machine, as package.module:Class")
+    agrees_with: AgreesWith = Field(description="what the results of this backend were checked against")
+    device: Name | None = Field(default=None, description="memory-cell device used by default; null: none")
+    compute: Compute = Field(description="number format and place of the arithmetic")
+    settle: SettleOptions = Field(description="how long and how closely the substrate settles")
+    # strict=False for the container only: YAML has lists where the frozen card keeps a tuple.
+    write_modes: Annotated[tuple[WriteMode, ...], Field(strict=False)] = Field(
+        min_length=1, description="ways in which this machine can change weights, the preferred one first"
+    )
+    bias: Literal["digital", "array"] = Field(
+        default="digital", description="where biases are held: in digital registers, or in the array as weights"
+    )
+    complex_states: bool = Field(
+        default=False, description="whether states may be complex numbers, as the holomorphic estimator needs"
+    )
+    training: TrainingDefaults = Field(description="what train uses where the caller says nothing")
+    conformance: Conformance = Field(description="bars of the conformance suite")
+
+    @field_validator("write_modes")
+    @classmethod
+    def _each_mode_once(cls, modes: tuple[WriteMode, ...]) -> tuple[WriteMode, ...]:
+        if len(set(modes)) < len(modes):
+            raise ValueError("must name each mode once")
+        return modes
+
+
+class Quantity(Block):
+    """A number with its unit and where it comes from."""
+
+    value: float | None = Field(description="the number; null where it is unknown or has no bound")
+    unit: Text = Field(description="unit of the number, or 'weight' for the model's own weight units")
+    source: Text = Field(description="where the number comes from; for null, whether it is unknown or has no bound")
+
+
+class DeviceCard(Card):
+    """A memory-cell technology: the weights that one cell can hold and the smallest change it can make."""
+
+    family: Literal["ideal"] = Field(description="the pulse-response model that these numbers belong to")
+    w_min: Quantity = Field(description="lowest weight that a cell can hold")
+    w_max: Quantity = Field(description="highest weight that a cell can hold")
+    dw_min: Quantity = Field(description="mean weight change of one pulse in the middle of the range")
+    reference: Text = Field(description="publication or definition that the card as a whole follows")
+
+    @field_validator("w_max")
+    @classmethod
+    def _range_not_empty(cls, w_max: Quantity, info: ValidationInfo) -> Quantity:
+        w_min = info.data.get("w_min")  # absent when w_min itself was wrong
+        if isinstance(w_min, Quantity) and w_min.value is not None and w_max.value is not None:
+            if w_max.value <= w_min.value:
+                raise ValueError(f"must have a value above that of w_min, {w_min.value:g}")
+        return w_max
+
+    @field_validator("dw_min")
+    @classmethod
+    def _step_positive(cls, dw_min: Quantity) -> Quantity:
+        if dw_min.value is not None and dw_min.value <= 0:
+            raise ValueError("must have a value above 0, or null")
+        return dw_min

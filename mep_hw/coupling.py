@@ -1,0 +1,229 @@
+"""Symmetric couplings between layers: Phi(s; W) forward, its transpose back, and the local product that trains W.
+
+A coupling is [fixed steps before] -> one weighted operator -> [fixed steps after], for example conv then average
+pooling. The same weights serve both directions: `forward` gives Phi(s_source) and `backward` gives the derivative of
+<s_target, Phi(s_source)> with respect to s_source. Max pooling is the one non-linear step: its transpose routes through
+the argmax of the current source state, so the energy is only piecewise bilinear and a tie that flips between the phases
+breaks the EP gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mep_hw.errors import ModelError
+from mep_hw.outersum import OuterSum, Update
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Average or max pooling over square windows; a fixed step without weights."""
+
+    kind: str  # "avg" or "max"
+    size: int
+    stride: int
+    padding: int = 0
+
+    def shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3:
+            raise ModelError("pool", "input", shape, rule="pooling needs (channels, height, width)", fix="pool before Flatten or Linear")
+        return (shape[0], *(_extent(n, self.size, self.stride, self.padding, "pool") for n in shape[1:]))
+
+    def forward(self, value: Tensor) -> Tensor:
+        pool = F.avg_pool2d if self.kind == "avg" else F.max_pool2d
+        return pool(value, self.size, self.stride, self.padding)
+
+    def backward(self, value: Tensor, source: Tensor) -> Tensor:
+        if self.kind == "avg":
+            return torch.ops.aten.avg_pool2d_backward(
+                value, source, [self.size] * 2, [self.stride] * 2, [self.padding] * 2, False, True, None
+            )
+        index = F.max_pool2d(source, self.size, self.stride, self.padding, return_indices=True)[1]
+        return torch.ops.aten.max_pool2d_with_indices_backward(
+            value, source, [self.size] * 2, [self.stride] * 2, [self.padding] * 2, [1, 1], False, index
+        )
+
+
+@dataclass(frozen=True)
+class Dense:
+    """y = W s with W of shape (out, in); the source is flattened."""
+
+    outputs: int
+
+    def shape(self, shape: Shape) -> Shape:
+        return (self.outputs,)
+
+    def weight_shape(self, shape: Shape) -> Shape:
+        return (self.outputs, _count(shape))
+
+    def forward(self, value: Tensor, weight: Tensor, add: Tensor | None) -> Tensor:
+        flat = value.flatten(1)
+        return flat @ weight.T if add is None else torch.addmm(add, flat, weight.T)
+
+    def backward(self, value: Tensor, weight: Tensor, shape: Shape, add: Tensor | None) -> Tensor:
+        if add is None or len(shape) > 1:
+            product = (value @ weight).unflatten(1, shape)
+            return product if add is None else product.add_(add)
+        return torch.addmm(add, value, weight)
+
+    def product(self, target: Tensor, source: Tensor, weight_shape: Shape) -> Update:
+        return OuterSum(target.T, source.flatten(1).T)
+
+
+@dataclass(frozen=True)
+class Conv:
+    """2-D convolution with a square kernel; W of shape (out, in, k, k)."""
+
+    channels: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+
+    def shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3:
+            raise ModelError("conv", "input", shape, rule="convolution needs (channels, height, width)", fix="give input_shape=(C, H, W)")
+        return (self.channels, *(_extent(n, self.kernel, self.stride, self.padding, "conv") for n in shape[1:]))
+
+    def weight_shape(self, shape: Shape) -> Shape:
+        return (self.channels, shape[0], self.kernel, self.kernel)
+
+    def forward(self, value: Tensor, weight: Tensor, add: Tensor | None) -> Tensor:
+        result = F.conv2d(value, weight, stride=self.stride, padding=self.padding)
+        return result if add is None else result.add_(add)
+
+    def backward(self, value: Tensor, weight: Tensor, shape: Shape, add: Tensor | None) -> Tensor:
+        result = torch.nn.grad.conv2d_input(
+            [len(value), *shape], weight, value, stride=self.stride, padding=self.padding
+        )
+        return result if add is None else result.add_(add)
+
+    def product(self, target: Tensor, source: Tensor, weight_shape: Shape) -> Update:
+        return torch.nn.grad.conv2d_weight(
+            source, list(weight_shape), target, stride=self.stride, padding=self.padding
+        )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """y = W s with a single fixed number W: a residual link between layers of the same shape."""
+
+    def shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def weight_shape(self, shape: Shape) -> Shape:
+        return ()
+
+    def forward(self, value: Tensor, weight: Tensor, add: Tensor | None) -> Tensor:
+        return value * weight if add is None else torch.addcmul(add, value, weight)
+
+    def backward(self, value: Tensor, weight: Tensor, shape: Shape, add: Tensor | None) -> Tensor:
+        return self.forward(value, weight, add)
+
+    def product(self, target: Tensor, source: Tensor, weight_shape: Shape) -> Update:
+        return (target * source).sum()
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """<s_target, Phi(s_source; W)>: `source` 0 is the input, layers count from 1; shapes are without the batch."""
+
+    name: str
+    source: int
+    target: int
+    source_shape: Shape
+    operator: Dense | Conv | Identity
+    before: tuple[Pool, ...] = ()
+    after: tuple[Pool, ...] = ()
+    trainable: bool = True
+
+    @cached_property
+    def operand_shape(self) -> Shape:
+        """Shape of what the weighted operator sees."""
+        shape = self.source_shape
+        for pool in self.before:
+            shape = pool.shape(shape)
+        return shape
+
+    @cached_property
+    def target_shape(self) -> Shape:
+        shape = self.operator.shape(self.operand_shape)
+        for pool in self.after:
+            shape = pool.shape(shape)
+        return shape
+
+    @cached_property
+    def weight_shape(self) -> Shape:
+        return self.operator.weight_shape(self.operand_shape)
+
+    @property
+    def routes_by_argmax(self) -> bool:
+        """True with max pooling: the transpose then depends on the source state."""
+        return any(pool.kind == "max" for pool in (*self.before, *self.after))
+
+    def forward(self, source: Tensor, weight: Tensor, add: Tensor | None = None) -> Tensor:
+        """Phi(source) + add; source (batch, *source_shape), result (batch, *target_shape)."""
+        value = self._operand(source)
+        if not self.after:
+            return self.operator.forward(value, weight, add)
+        value = self.operator.forward(value, weight, None)
+        for pool in self.after:
+            value = pool.forward(value)
+        return value if add is None else value.add_(add)
+
+    def backward(self, target: Tensor, weight: Tensor, source: Tensor, add: Tensor | None = None) -> Tensor:
+        """d<target, Phi(source)>/d source + add; only max pooling reads the values of `source`."""
+        value = self._unpool_after(target, weight, source)
+        if not self.before:
+            return self.operator.backward(value, weight, self.operand_shape, add)
+        value = self.operator.backward(value, weight, self.operand_shape, None)
+        stages = [source]
+        for pool in self.before[:-1]:
+            stages.append(pool.forward(stages[-1]))
+        for pool, stage in zip(reversed(self.before), reversed(stages), strict=True):
+            value = pool.backward(value, stage)
+        return value if add is None else value.add_(add)
+
+    def product(self, target: Tensor, source: Tensor, weight: Tensor) -> Update:
+        """d<target, Phi(source)>/dW summed over the batch: the local product of both states."""
+        return self.operator.product(
+            self._unpool_after(target, weight, source), self._operand(source), self.weight_shape
+        )
+
+    def _operand(self, source: Tensor) -> Tensor:
+        for pool in self.before:
+            source = pool.forward(source)
+        return source
+
+    def _unpool_after(self, target: Tensor, weight: Tensor, source: Tensor) -> Tensor:
+        if not self.after:
+            return target
+        if any(pool.kind == "max" for pool in self.after):
+            stages = [self.operator.forward(self._operand(source), weight, None)]
+        else:  # average pooling reads only shapes, so the convolution need not be run again
+            stages = [target.new_empty(()).expand(len(target), *self.operator.shape(self.operand_shape))]
+        for pool in self.after[:-1]:
+            stages.append(pool.forward(stages[-1]))
+        for pool, stage in zip(reversed(self.after), reversed(stages), strict=True):
+            target = pool.backward(target, stage)
+        return target
+
+
+def _count(shape: Shape) -> int:
+    count = 1
+    for n in shape:
+        count *= n
+    return count
+
+
+def _extent(n: int, window: int, stride: int, padding: int, what: str) -> int:
+    extent = (n + 2 * padding - window) // stride + 1
+    if n + 2 * padding < window or extent < 1:
+        raise ModelError(what, "window", window, rule=f"does not fit an input of {n} with padding {padding}", fix="use a smaller window or fewer layers")
+    return extent

@@ -1,0 +1,255 @@
+"""Estimators: settle a free phase and some nudged ones, and combine their local products into a contrast.
+
+With f(beta) the sum of local products at the state nudged with beta, df/dbeta at 0 is minus the gradient of the loss
+with respect to the weights (Scellier and Bengio 2017). An estimator is a finite-difference formula for that derivative:
+a table of nodes beta_k / beta and of weights w_k beta with sum_k w_k = 0. Errors, for a settled state:
+
+    one_sided    (f(beta) - f(0)) / beta                          O(beta), and residual / beta of the free phase
+    random_sign  the same with a random sign per sample           O(beta), but O(beta^2) on average
+    centered     (f(beta) - f(-beta)) / 2 beta                    O(beta^2)
+    richardson   centered at beta and beta/2, extrapolated        O(beta^4)
+    holomorphic  N complex nodes on a circle of radius beta       O(beta^N), smooth activations only
+    continual    the one-sided difference split over the sweeps   O(beta), weights may move in between
+
+(Laborieux et al. 2021; Laborieux and Zenke 2022, arXiv 2209.00530; Ernoult et al. 2020, arXiv 2005.04168 for continual.)
+All of them are first-order wrong where a unit enters or leaves saturation between the phases.
+"""
+
+from __future__ import annotations
+
+import cmath
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from mep_hw.errors import CapabilityError, InputError
+from mep_hw.model import Model
+from mep_hw.outersum import OuterSum, Update
+from mep_hw.settle import Nudge, Settled, State
+from mep_hw.substrates.base import Substrate
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Batch means that approach -dL/dW and -dL/db: per coupling (None: not trained) and per layer (None: no bias)."""
+
+    weights: list[Update | None]
+    biases: list[Tensor | None]
+    free: Settled
+
+
+class Estimator(ABC):
+    """beta: nudging strength (> 0)."""
+
+    name: str
+    beta: float
+
+    @abstractmethod
+    def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
+        """Contrasts whose sum is the estimate; each is to be applied before the next is asked for.
+
+        Args:
+            inputs: (batch, *input_shape).
+            target: (batch, outputs), one-hot or real-valued.
+        Raises:
+            CapabilityError: the backend or the model cannot run this estimator.
+        """
+
+    def total(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Contrast:
+        """The whole estimate, with the weights left alone in between."""
+        parts = list(self.contrasts(substrate, inputs, target))
+        return parts[0] if len(parts) == 1 else _summed(parts)
+
+
+@dataclass(frozen=True)
+class Nodes(Estimator):
+    """A finite-difference formula: `nodes` are beta_k / beta, `weights` are w_k * beta; node 0 is the free state."""
+
+    name: str
+    beta: float
+    nodes: tuple[complex, ...]
+    weights: tuple[complex, ...]
+
+    def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
+        is_complex = any(isinstance(node, complex) and node.imag for node in self.nodes)
+        if is_complex:
+            _require_complex(substrate)
+        free = substrate.settle(inputs)
+        batch = len(inputs)
+        nudged = [(n, w) for n, w in zip(self.nodes, self.weights, strict=True) if n != 0]
+        # Real zero-node weights come last: the free state is appended to the nudged copies.
+        weights = [w for _, w in nudged] + [w for n, w in zip(self.nodes, self.weights, strict=True) if n == 0]
+        beta = _per_copy([n * self.beta for n, _ in nudged], batch, inputs)
+        state = substrate.settle(inputs, Nudge(beta, target), free).state
+        if len(weights) > len(nudged):
+            state = [torch.cat([a, b]) for a, b in zip(state, free.state, strict=True)]
+        yield combine(substrate.model, substrate, state, [w / (self.beta * batch) for w in weights], inputs, free)
+
+
+@dataclass(frozen=True)
+class RandomSign(Estimator):
+    """One nudged phase whose sign is drawn anew for every sample from the substrate's generator."""
+
+    beta: float
+    name = "random_sign"
+
+    def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
+        free = substrate.settle(inputs)
+        batch = len(inputs)
+        draw = torch.rand(batch, generator=substrate.generator, device=inputs.device, dtype=inputs.dtype)
+        sign = torch.where(draw < 0.5, -1.0, 1.0).to(inputs.dtype)
+        nudged = substrate.settle(inputs, Nudge(self.beta * sign, target), free)
+        state = [torch.cat([a, b]) for a, b in zip(nudged.state, free.state, strict=True)]
+        weights = sign / (self.beta * batch)
+        yield combine(substrate.model, substrate, state, [weights, -weights], inputs, free)
+
+
+@dataclass(frozen=True)
+class Continual(Estimator):
+    """C-EP: after every nudged sweep, the change of the local products since the sweep before is applied at once."""
+
+    beta: float
+    name = "continual"
+
+    def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
+        free = substrate.settle(inputs)
+        batch = len(inputs)
+        beta = torch.full((batch,), self.beta, dtype=inputs.dtype, device=inputs.device)
+        weight = 1 / (self.beta * batch)
+        options, before = substrate.backend.settle, free
+        for _ in range(options.nudged_sweeps):
+            # The weights may have moved since: nothing computed with the old ones may be reused.
+            start = replace(before, below=None, static=None)
+            after = substrate.settle(inputs, Nudge(beta, target, sweeps=1), start)
+            state = [torch.cat([a, b]) for a, b in zip(after.state, before.state, strict=True)]
+            yield combine(substrate.model, substrate, state, [weight, -weight], inputs, free)
+            before = after
+            if bool((after.residual <= options.nudged_tolerance * self.beta).all()):
+                return
+
+
+def combine(
+    model: Model, products: Substrate, state: State, weights: Sequence[complex | Tensor], inputs: Tensor, free: Settled
+) -> Contrast:
+    """sum_k weights[k] * (local products of copy k), real part; `state` holds len(weights) copies of the batch.
+
+    A weight is a number or a (batch,) tensor. Couplings from the input need one column per sample, because the input is
+    the same in every copy; the others need one per sample and copy (twice that for complex states).
+    """
+    batch = len(inputs)
+    fed = {model.couplings[c].target for c in model.outgoing[0]}
+
+    @cache
+    def weighted(layer: int) -> Tensor:
+        """The layer's states times their copies' weights, (copies * batch, *shape)."""
+        parts = state[layer - 1].split(batch)
+        return torch.cat([_times(part, w) for part, w in zip(parts, weights, strict=True)])
+
+    @cache
+    def folded(layer: int) -> Tensor:
+        """The weighted sum over copies, (batch, *shape), real."""
+        parts, first = state[layer - 1].split(batch), weights[0]
+        if len(parts) == 2 and not isinstance(first, Tensor) and first == -weights[1]:
+            return torch.sub(parts[0], parts[1]).mul_(first.real)
+        return torch.stack([_times(part, w) for part, w in zip(parts, weights, strict=True)]).sum(0).real
+
+    updates: list[Update | None] = []
+    for c, coupling in enumerate(model.couplings):
+        weight = products.read(c) if coupling.routes_by_argmax else model.weights[c]
+        if not coupling.trainable:
+            updates.append(None)
+        elif coupling.source == 0:
+            updates.append(coupling.product(folded(coupling.target), inputs, weight))
+        else:
+            updates.append(_product(coupling, weighted(coupling.target), state[coupling.source - 1], weight))
+    biases: list[Tensor | None] = []
+    for number, layer in enumerate(model.layers, start=1):
+        value = folded(number) if number in fed else weighted(number).real
+        biases.append(None if layer.bias_shape is None else value.sum(0).sum_to_size(layer.bias_shape))
+    return Contrast(updates, biases, free)
+
+
+def make(name: str, beta: float, points: int = 4) -> Estimator:
+    """The estimator called `name`; `points` is N of the holomorphic one.
+
+    Raises:
+        InputError: unknown name, beta not above 0, or fewer than two points.
+    """
+    if not beta > 0:
+        raise InputError("estimator", "beta", beta, rule="must be above 0", fix="0.1 is a good start")
+    if points < 2:
+        raise InputError("estimator", "points", points, rule="must be at least 2", fix="4 is a good start")
+    circle = tuple(cmath.rect(1.0, 2 * cmath.pi * k / points) for k in range(points))
+    known: dict[str, Estimator] = {
+        "centered": Nodes("centered", beta, (1.0, -1.0), (0.5, -0.5)),
+        "one_sided": Nodes("one_sided", beta, (1.0, 0.0), (1.0, -1.0)),
+        "random_sign": RandomSign(beta),
+        "richardson": Nodes("richardson", beta, (1.0, -1.0, 0.5, -0.5), (-1 / 6, 1 / 6, 4 / 3, -4 / 3)),
+        "holomorphic": Nodes("holomorphic", beta, circle, tuple(1 / (points * node) for node in circle)),
+        "continual": Continual(beta),
+    }
+    found = known.get(name.replace("-", "_"))
+    if found is None:
+        raise InputError("estimator", value=name, rule=f"is not one of {', '.join(NAMES)}", fix="choose one of them")
+    return found
+
+
+NAMES = ("centered", "one_sided", "random_sign", "richardson", "holomorphic", "continual")
+
+
+def _require_complex(substrate: Substrate) -> None:
+    if not substrate.backend.complex_states:
+        raise CapabilityError(
+            f"backend {substrate.backend.name}", "complex_states", False,
+            rule="the holomorphic estimator needs complex states", fix="use the cpu backend or estimator richardson",
+        )  # fmt: skip
+    if not substrate.model.smooth:
+        raise CapabilityError(
+            "model", "activation", substrate.model.name,
+            rule="the holomorphic estimator needs smooth activations and no max pooling",
+            fix="use sigmoid or tanh, or estimator richardson",
+        )  # fmt: skip
+
+
+def _per_copy(values: Sequence[complex], batch: int, like: Tensor) -> Tensor:
+    is_complex = any(isinstance(v, complex) and v.imag for v in values)
+    dtype = like.dtype.to_complex() if is_complex else like.dtype
+    entries = values if is_complex else [complex(v).real for v in values]
+    return torch.tensor(entries, dtype=dtype, device=like.device).repeat_interleave(batch)
+
+
+def _times(part: Tensor, weight: complex | Tensor) -> Tensor:
+    if isinstance(weight, Tensor):
+        weight = weight.reshape(-1, *[1] * (part.dim() - 1))
+    return part * weight
+
+
+def _product(coupling, target: Tensor, source: Tensor, weight: Tensor) -> Update:
+    if not target.is_complex():
+        return coupling.product(target, source, weight)
+    # Re(t s) = Re t Re s - Im t Im s: the real and the imaginary products stand side by side.
+    rows = torch.cat([target.real, -target.imag]), torch.cat([source.real, source.imag])
+    return coupling.product(*rows, weight)
+
+
+def _summed(parts: Sequence[Contrast]) -> Contrast:
+    weights: list[Update | None] = []
+    for group in zip(*(part.weights for part in parts), strict=True):
+        present = [u for u in group if u is not None]
+        if not present:
+            weights.append(None)
+        elif all(isinstance(u, OuterSum) for u in present):
+            factors = [u for u in present if isinstance(u, OuterSum)]
+            left = torch.cat([u.left * u.scale for u in factors], 1)
+            weights.append(OuterSum(left, torch.cat([u.right for u in factors], 1)))
+        else:
+            weights.append(torch.stack([u for u in present if isinstance(u, Tensor)]).sum(0))
+    biases = [
+        None if group[0] is None else torch.stack([b for b in group if b is not None]).sum(0)
+        for group in zip(*(part.biases for part in parts), strict=True)
+    ]
+    return Contrast(weights, biases, parts[0].free)

@@ -1,0 +1,29 @@
+"""From a backend's name to a running substrate: cards, device, class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mep_hw.cards import BackendCard, DeviceCard, import_substrate, load_backend, load_device
+from mep_hw.errors import CardError
+from mep_hw.model import Model
+from mep_hw.substrates.base import Substrate
+
+
+def cards(backend: str | Path | BackendCard, device: str | Path | None = None) -> tuple[BackendCard, DeviceCard | None]:
+    """The backend's card and the card of its device: the one asked for, or the backend's own default.
+
+    Raises:
+        CardError: no such card, or a malformed one.
+    """
+    card = backend if isinstance(backend, BackendCard) else load_backend(backend)
+    name = device if device is not None else card.device
+    return card, None if name is None else load_device(name)
+
+
+def build(model: Model, card: BackendCard, device: DeviceCard | None, seed: int) -> Substrate:
+    """The substrate that the card names, holding the model's weights."""
+    kind = import_substrate(card)
+    if not issubclass(kind, Substrate):
+        raise CardError(card.origin, "substrate", card.substrate, rule="is not a Substrate", fix="derive it from mep_hw.Substrate")
+    return kind(model, card, device, seed)

@@ -1,0 +1,272 @@
+"""An equilibrium model: layers, symmetric couplings, an energy; no hardware.
+
+    E(s; x) = sum_l [G_l(s_l) - <b_l, s_l>] - sum_c <s_target(c), Phi_c(s_source(c); W_c)>,   s_0 = x
+
+The energy has a unique minimum only while the couplings between layers are weak (for a chain, spectral norms of the
+hidden couplings below about 0.5 guarantee it; up to 0.9 it holds in practice because many units sit at their bounds).
+The initial weights respect that; training may leave it, and settling then reports many sweeps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mep_hw import spec as specs
+from mep_hw.activation import NAMED, Activation, Box
+from mep_hw.cost import COSTS, Cost
+from mep_hw.coupling import Conv, Coupling, Dense, Identity, Pool, Shape
+from mep_hw.errors import CheckpointError, ModelError
+from mep_hw.files import read_tensors, write_tensors
+from mep_hw.spec import BoxSpec, ConvSpec, LayerSpec, ModelSpec, PoolSpec, SkipSpec
+
+HIDDEN_NORM = 0.9  # spectral norm of the couplings between layers at the start
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's shape (without the batch), non-linearity and bias shape; the read-out has no activation."""
+
+    shape: Shape
+    activation: Activation | None
+    bias_shape: Shape | None
+
+
+class Model:
+    """Structure and weights. `weights[c]` belongs to `couplings[c]`, `biases[l - 1]` to layer l (None: no bias).
+
+    Couplings are listed layer by layer, so without skips `couplings[l - 1]` feeds layer l; skips follow at the end.
+    """
+
+    def __init__(self, spec: ModelSpec, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> None:
+        self.spec = spec
+        self.input_shape: Shape = spec.input
+        self.cost: Cost = COSTS[spec.cost]
+        self.layers, self.couplings = _structure(spec)
+        self.incoming = [[c for c, k in enumerate(self.couplings) if k.target == n] for n in range(self.depth + 1)]
+        self.outgoing = [[c for c, k in enumerate(self.couplings) if k.source == n] for n in range(self.depth + 1)]
+        generator = torch.Generator().manual_seed(seed)
+        self.weights = [_initial(self, k, generator).to(dtype) for k in self.couplings]
+        self.biases = [None if k.bias_shape is None else torch.zeros(k.bias_shape, dtype=dtype) for k in self.layers]
+        for skip in spec.skips:
+            if skip.identity is not None:
+                self.weights[self._skip_index(skip)].fill_(skip.identity)
+
+    @property
+    def depth(self) -> int:
+        """Number of layers, the read-out included, the input not."""
+        return len(self.layers)
+
+    @property
+    def outputs(self) -> int:
+        return self.layers[-1].shape[0]
+
+    @property
+    def name(self) -> str:
+        """Short form such as 784-512-10, or the shapes of the layers for other models."""
+        return "-".join("x".join(map(str, shape)) for shape in (self.input_shape, *(k.shape for k in self.layers)))
+
+    @property
+    def trainable(self) -> list[int]:
+        """Indices of the couplings whose weights are learned."""
+        return [c for c, k in enumerate(self.couplings) if k.trainable]
+
+    @property
+    def smooth(self) -> bool:
+        """True when every activation is analytic, which complex states need."""
+        return not any(k.routes_by_argmax for k in self.couplings) and all(
+            k.activation is None or k.activation.smooth for k in self.layers
+        )
+
+    def energy(self, state: Sequence[Tensor], x: Tensor) -> Tensor:
+        """E(s; x) per sample, shape (batch,). `state` holds s_1 .. s_L; x is (batch, *input_shape).
+
+        With `cross_entropy` the read-out is outside the energy and the last entry of `state` is not used.
+        """
+        return energy(self, self.weights, self.biases, state, x)
+
+    def save(self, path: str | Path) -> None:
+        """Write structure and weights to one safetensors file, atomically."""
+        write_tensors(path, self.tensors(), {"model": json.dumps(self.spec.as_dict())})
+
+    def tensors(self) -> dict[str, Tensor]:
+        named = {f"weights.{k.name}": w for k, w in zip(self.couplings, self.weights, strict=True)}
+        named |= {f"biases.{n}": b for n, b in enumerate(self.biases, start=1) if b is not None}
+        return named
+
+    def load_tensors(self, tensors: dict[str, Tensor], where: str) -> None:
+        """Copy values saved by `tensors()` into this model.
+
+        Raises:
+            CheckpointError: a tensor is missing or has another shape.
+        """
+        for name, mine in self.tensors().items():
+            theirs = tensors.get(name)
+            if theirs is None or theirs.shape != mine.shape:
+                raise CheckpointError(
+                    where, name, "absent" if theirs is None else tuple(theirs.shape),
+                    rule=f"must have shape {tuple(mine.shape)} for model {self.name}", fix="load it into the model that wrote it",
+                )  # fmt: skip
+            mine.copy_(theirs)
+
+    def _skip_index(self, skip: SkipSpec) -> int:
+        return self.depth + self.spec.skips.index(skip)
+
+    def __repr__(self) -> str:
+        return f"Model({self.name}, cost={self.cost.name}, skips={len(self.spec.skips)})"
+
+
+def energy(
+    model: Model, weights: Sequence[Tensor], biases: Sequence[Tensor | None], state: Sequence[Tensor], x: Tensor
+) -> Tensor:
+    """E(s; x) per sample with the given weights in place of the model's own."""
+    values = [x, *state]
+    total = x.new_zeros(len(x))
+    inside = model.depth if model.cost.in_energy else model.depth - 1
+    for layer, bias, value in zip(model.layers[:inside], biases, state, strict=False):
+        potential = value.square() / 2 if layer.activation is None else layer.activation.potential(value)
+        total = total + potential.flatten(1).sum(1)
+        if bias is not None:
+            total = total - (value * bias.to(value)).flatten(1).sum(1)
+    for coupling, weight in zip(model.couplings, weights, strict=True):
+        if coupling.target <= inside:
+            phi = coupling.forward(values[coupling.source], weight.to(x))
+            total = total - (values[coupling.target] * phi).flatten(1).sum(1)
+    return total
+
+
+def load(path: str | Path) -> Model:
+    """The model that `Model.save` or a training run wrote.
+
+    Raises:
+        CheckpointError: not a safetensors file of ours, or damaged.
+    """
+    tensors, metadata = read_tensors(path)
+    if "model" not in metadata:
+        raise CheckpointError(str(path), "metadata", rule="holds no model description", fix="give a file written by mep_hw")
+    dtype = next((t.dtype for name, t in tensors.items() if name.startswith("weights.")), torch.float32)
+    try:
+        model = Model(specs.parse(json.loads(metadata["model"])), dtype=dtype)
+    except (json.JSONDecodeError, ModelError) as error:
+        rule = f"holds no valid model description ({error})"
+        raise CheckpointError(str(path), "metadata", rule=rule, fix="give a file written by mep_hw") from None
+    model.load_tensors(tensors, str(path))
+    return model
+
+
+def mlp(
+    *sizes: int,
+    activation: specs.ActivationName | BoxSpec = "hard_sigmoid",
+    cost: str = "squared_error",
+    skips: Sequence[tuple[int, int]] = (),
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Model:
+    """Dense layers `sizes[0]` (the input) to `sizes[-1]` (the read-out), with dense skips (source, target).
+
+    Raises:
+        ModelError: fewer than two sizes, a size below 1, an unknown activation or cost.
+    """
+    if len(sizes) < 2:
+        raise ModelError("mlp", "sizes", sizes, rule="needs an input and an output size", fix="write mlp(64, 128, 10)")
+    layers = [{"dense": n, "activation": activation} for n in sizes[1:-1]] + [{"dense": sizes[-1]}]
+    extra = [{"source": a, "target": b, "dense": True} for a, b in skips]
+    description = {"input": [sizes[0]], "layers": layers, "skips": extra, "cost": cost}
+    return Model(specs.parse(description, "mlp"), seed=seed, dtype=dtype)
+
+
+def convnet(
+    input_shape: Shape = (1, 28, 28),
+    channels: Sequence[int] = (32, 64),
+    *,
+    kernel: int = 5,
+    padding: int = 0,
+    pool: str | None = "avg",
+    hidden: Sequence[int] = (),
+    outputs: int = 10,
+    activation: specs.ActivationName | BoxSpec = "hard_sigmoid",
+    cost: str = "squared_error",
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Model:
+    """Convolutions with 2x2 pooling after each (`pool`: "avg", "max" or None), dense hidden layers, a dense read-out."""
+    after = [] if pool is None else [{"pool": pool, "size": 2}]
+    layers: list[dict[str, object]] = [
+        {"conv": {"channels": n, "kernel": kernel, "padding": padding}, "after": after, "activation": activation}
+        for n in channels
+    ]
+    layers += [{"dense": n, "activation": activation} for n in hidden] + [{"dense": outputs}]
+    return Model(specs.parse({"input": list(input_shape), "layers": layers, "cost": cost}, "convnet"), seed=seed, dtype=dtype)
+
+
+def _structure(spec: ModelSpec) -> tuple[tuple[Layer, ...], tuple[Coupling, ...]]:
+    shapes: list[Shape] = [spec.input]
+    layers: list[Layer] = []
+    couplings: list[Coupling] = []
+    for number, layer in enumerate(spec.layers, start=1):
+        operator = _conv(layer.conv) if layer.conv else Dense(layer.dense or 0)
+        before, after = (tuple(_pool(p) for p in pools) for pools in (layer.before, layer.after))
+        coupling = Coupling(str(number), number - 1, number, shapes[-1], operator, before, after)
+        shapes.append(coupling.target_shape)
+        couplings.append(coupling)
+        bias_shape = (shapes[-1][0], *([1] * (len(shapes[-1]) - 1))) if layer.bias else None
+        activation = None if number == len(spec.layers) else _activation(layer)
+        layers.append(Layer(shapes[-1], activation, bias_shape))
+    for skip in spec.skips:
+        target = shapes[skip.target]
+        operator = Identity() if skip.identity is not None else _conv(skip.conv) if skip.conv else Dense(math.prod(target))
+        name = f"{skip.source}to{skip.target}"
+        coupling = Coupling(name, skip.source, skip.target, shapes[skip.source], operator, trainable=skip.identity is None)
+        if coupling.target_shape != target:
+            raise ModelError(
+                "model", f"skip {name}", coupling.target_shape,
+                rule=f"must give the shape {target} of layer {skip.target}", fix="match channels, stride and padding",
+            )  # fmt: skip
+        couplings.append(coupling)
+    return tuple(layers), tuple(couplings)
+
+
+def _activation(layer: LayerSpec) -> Activation:
+    if isinstance(layer.activation, BoxSpec):
+        return Box(**layer.activation.model_dump())
+    return NAMED[layer.activation or "hard_sigmoid"]
+
+
+def _conv(conv: ConvSpec) -> Conv:
+    return Conv(conv.channels, conv.kernel, conv.stride, conv.padding)
+
+
+def _pool(pool: PoolSpec) -> Pool:
+    return Pool(pool.pool, pool.size, pool.stride or pool.size, pool.padding)
+
+
+def _initial(model: Model, coupling: Coupling, generator: torch.Generator) -> Tensor:
+    """Gaussian with variance 1 / fan-in; couplings between layers are scaled down to HIDDEN_NORM if above."""
+    shape = coupling.weight_shape
+    weight = torch.randn(shape, generator=generator, dtype=torch.float64)
+    if not shape:
+        return weight
+    weight /= math.sqrt(math.prod(shape[1:]))
+    if coupling.source > 0:
+        weight *= min(1.0, HIDDEN_NORM / operator_norm(coupling, weight))
+    return weight
+
+
+def operator_norm(coupling: Coupling, weight: Tensor, iterations: int = 50) -> float:
+    """Spectral norm of s -> Phi(s; weight): exact for dense couplings, by power iteration (a lower bound) otherwise."""
+    if isinstance(coupling.operator, Dense) and not coupling.before:
+        return float(torch.linalg.matrix_norm(weight, 2))
+    generator = torch.Generator().manual_seed(0)
+    vector = torch.randn((1, *coupling.source_shape), generator=generator, dtype=weight.dtype)
+    norm = 0.0
+    for _ in range(iterations):
+        vector = vector / vector.norm().clamp_min(1e-300)
+        vector = coupling.backward(coupling.forward(vector, weight), weight, vector)
+        norm = math.sqrt(float(vector.norm()))
+    return norm

@@ -1,0 +1,72 @@
+"""A sum of outer products kept as its factors: what a local rule measures and what an array can program.
+
+M = scale * sum_k left[:, k] right[:, k]^T. An EP contrast of a dense layer has this form with one or two columns per
+sample, so it can be applied to weights, measured or multiplied without the (out, in) matrix ever being formed. Above
+roughly min(out, in) columns the dense matrix is the smaller object; `dense()` is the way out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class OuterSum:
+    """Factors `left` (out, k) and `right` (in, k) and a scalar, M = scale * left @ right^T of shape (out, in)."""
+
+    left: Tensor
+    right: Tensor
+    scale: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.left.shape[0], self.right.shape[0]
+
+    @property
+    def rank(self) -> int:
+        """Number of columns k, an upper bound of the matrix rank."""
+        return self.left.shape[1]
+
+    def dense(self) -> Tensor:
+        """The (out, in) matrix."""
+        return self.add_to(None)
+
+    def add_to(self, base: Tensor | None, beta: float = 1.0) -> Tensor:
+        """beta * base + M as a new tensor, in one product; M alone when `base` is None."""
+        if base is None:
+            product = self.left @ self.right.T
+            return product if self.scale == 1.0 else product.mul_(self.scale)
+        return torch.addmm(base, self.left, self.right.T, beta=beta, alpha=self.scale)
+
+    def add_into_(self, weights: Tensor) -> None:
+        """weights += M in place, without forming M."""
+        weights.addmm_(self.left, self.right.T, alpha=self.scale)
+
+    def __mul__(self, factor: float) -> OuterSum:
+        return replace(self, scale=self.scale * factor)
+
+    def matmul(self, other: Tensor) -> Tensor:
+        """M @ other for `other` (in, n)."""
+        return (self.left @ (self.right.T @ other)).mul_(self.scale)
+
+    def transposed(self) -> OuterSum:
+        return OuterSum(self.right, self.left, self.scale)
+
+
+Update = Tensor | OuterSum
+
+
+def dense(update: Update) -> Tensor:
+    """The update as a tensor in the shape of its weights."""
+    return update.dense() if isinstance(update, OuterSum) else update
+
+
+def add_into_(weights: Tensor, update: Update) -> None:
+    """weights += update in place."""
+    if isinstance(update, OuterSum):
+        update.add_into_(weights)
+    else:
+        weights.add_(update)

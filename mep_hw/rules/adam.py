@@ -1,0 +1,47 @@
+"""Adam (Kingma and Ba 2015, arXiv 1412.6980) as a plain baseline, in the convention of torch.optim.Adam.
+
+    g = contrast - weight_decay W,  m <- beta1 m + (1 - beta1) g,  v <- beta2 v + (1 - beta2) g^2
+    W <- W + lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+It needs the dense contrast and one division per weight: a digital rule, not one that an array can execute in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mep_hw.outersum import Update, dense
+from mep_hw.rules.base import Memory, Rule
+
+
+@dataclass(frozen=True)
+class Adam(Rule):
+    """beta1 and beta2 in [0, 1), eps > 0, weight_decay >= 0 (L2, added to the gradient)."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    name = "adam"
+
+    @property
+    def needs_weights(self) -> bool:  # type: ignore[override]
+        return self.weight_decay > 0
+
+    def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
+        zeros = torch.zeros(shape, dtype=dtype, device=generator.device)
+        return {"m": zeros, "v": zeros.clone(), "t": torch.zeros((), dtype=torch.int64)}
+
+    def step(self, contrast: Update, memory: Memory, *, lr: float, weights: Tensor | None = None) -> tuple[Update, Memory]:
+        g = dense(contrast)
+        if weights is not None and self.weight_decay:
+            g = g - self.weight_decay * weights
+        t = int(memory["t"]) + 1
+        m = torch.lerp(memory["m"], g, 1 - self.beta1)
+        v = (memory["v"] * self.beta2).addcmul_(g, g, value=1 - self.beta2)
+        scale = (v / (1 - self.beta2**t)).sqrt_().add_(self.eps)
+        update = (m / scale).mul_(lr / (1 - self.beta1**t))
+        return update, {"m": m, "v": v, "t": memory["t"] + 1}

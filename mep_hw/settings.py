@@ -1,0 +1,62 @@
+"""What a training run was asked to do, after the backend card has filled in what the caller left open."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mep_hw.cards.schema import BackendCard
+from mep_hw.errors import InputError
+
+REMEDY = {
+    "lr": "0.1 is a good start for sgd, 0.001 for adam",
+    "beta": "0.1 is a good start; its sign is the estimator's business",
+    "epochs": "give at least one",
+    "batch_size": "give at least 1; a batch larger than the data is fine",
+    "momentum": "0.9 is usual",
+    "validation": "0.1 keeps a tenth of the training samples aside",
+}
+
+
+class Settings(BaseModel):
+    """Every number that decides the result, together with the model, the data and the cards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    backend: str
+    device: str | None = None
+    data: str = "digits"
+    model: str = ""
+    rule: str
+    estimator: str = "centered"
+    lr: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    beta: float = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    lr_schedule: Literal["constant", "cosine"]
+    seed: int = Field(0, ge=0, lt=2**32)
+    validation: float = Field(0.0, ge=0, lt=1)
+
+
+def resolve(card: BackendCard, **given: Any) -> Settings:
+    """Settings from explicit values (None: left open) and the card's `training:` block.
+
+    Raises:
+        InputError: naming the first value out of range.
+    """
+    values = card.training.model_dump() | {"backend": card.name}
+    values |= {name: value for name, value in given.items() if value is not None}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        fix = REMEDY.get(field, "see mep-hw train --help")
+        raise InputError("train", field, first["input"], rule=_lower(first["msg"]), fix=fix) from None
+
+
+def _lower(message: str) -> str:
+    return message.replace("Input should be", "must be")

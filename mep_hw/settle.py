@@ -1,0 +1,316 @@
+"""The shared settling loop: block Gauss-Seidel sweeps over layers, for every substrate that offers products.
+
+One layer's exact minimiser with its neighbours held is s_l = rho(b_l + Phi(s below) + Phi^T(s above)), so a sweep visits
+the layers in turn and sets each to it; the energy falls with every visit. The free phase sweeps from input to output,
+starting from a feed-forward pass. The nudged phase sweeps from output to input: in any other order a few sweeps leave
+the early layers exactly where they were. What the input contributes never changes and is computed once.
+
+Each sample stops by itself, when no entry of its state moved by more than the tolerance in one sweep; it then leaves
+the batch, so results do not depend on which samples were settled together. This finds a minimum only where sweeps
+contract, see mep_hw.model; the residual returned says whether they did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mep_hw.anderson import Anderson
+from mep_hw.cards.schema import SettleOptions
+from mep_hw.model import Model
+
+State = list[Tensor]  # s_1 .. s_L, each (rows, *layer.shape)
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """Pull the read-out towards `target` (batch, outputs) with strength `beta` (copies * batch,), real or complex.
+
+    Copies of one batch, one per strength, are settled together: rows [k * batch, (k + 1) * batch) are copy k.
+    `sweeps` caps this call below the backend's own cap.
+    """
+
+    beta: Tensor
+    target: Tensor
+    sweeps: int | None = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A state and how well it is settled; `rows` is copies * batch.
+
+    state: s_1 .. s_L, each (rows, *shape); with cross entropy s_L is the error current sent back.
+    output: (rows, outputs), the read-out: s_L, or the logits with cross entropy.
+    sweeps: (rows,) sweeps (or integration steps) until the sample stopped.
+    last_change: the residual, or the state one sweep earlier, from which it is computed when somebody asks.
+    energy: (sweeps, rows) E, or E + beta C in a nudged phase, after each sweep, when it was asked for.
+    """
+
+    state: State
+    output: Tensor
+    sweeps: Tensor
+    last_change: Tensor | State = field(repr=False)
+    energy: Tensor | None = None
+    # What the layers below contributed at this state; lets a nudged phase that starts here skip its first products.
+    below: State | None = field(default=None, repr=False)
+    static: list[Tensor | None] | None = field(default=None, repr=False)
+
+    @cached_property
+    def residual(self) -> Tensor:
+        """(rows,) largest change of any state entry in the last sweep."""
+        if isinstance(self.last_change, Tensor):
+            return self.last_change
+        return largest_change(self.state, self.last_change)
+
+
+class Coupled(Protocol):
+    """The products a substrate has to offer; both directions go through the same stored weights."""
+
+    biases: list[Tensor | None]
+
+    def couple(self, c: int, source: Tensor, add: Tensor | None) -> Tensor:
+        """Phi_c(source) + add."""
+        ...
+
+    def couple_back(self, c: int, target: Tensor, source: Tensor, add: Tensor | None) -> Tensor:
+        """Phi_c^T(target) + add; `source` gives the shape, and with max pooling the argmax."""
+        ...
+
+
+def settle(
+    model: Model,
+    substrate: Coupled,
+    options: SettleOptions,
+    inputs: Tensor,
+    nudge: Nudge | None = None,
+    start: Settled | None = None,
+    energy: Callable[[State, Tensor, Nudge | None], Tensor] | None = None,
+) -> Settled:
+    """Settle one batch of inputs (batch, *input_shape); `energy`, where given, is recorded after every sweep."""
+    if nudge is None:
+        static = _static(model, substrate, inputs)  # not from `start`, which may be of other inputs or older weights
+        sweeper = _Sweeper(model, substrate, static, len(inputs))
+        state = sweeper.feed_forward() if start is None else list(start.state)
+        tolerance, cap = options.tolerance, options.free_sweeps
+    else:
+        start = start or settle(model, substrate, options, inputs)
+        static = start.static or _static(model, substrate, inputs)
+        copies = len(nudge.beta) // len(inputs)
+        spread = _Repeater(copies)
+        again = spread if len(start.output) == len(inputs) else _Repeater(1)
+        state = [again(value).to(nudge.beta.dtype) if nudge.beta.is_complex() else again(value) for value in start.state]
+        target, beta = nudge.target.repeat(copies, 1), nudge.beta[:, None]
+        fed = {model.couplings[c].target for c in model.outgoing[0]}
+        static = [spread(v) if v is not None and n in fed else v for n, v in enumerate(static, start=1)]
+        below = None if start.below is None else [again(value) for value in start.below]
+        sweeper = _Sweeper(model, substrate, static, len(nudge.beta), beta, target, below)
+        tolerance, cap = options.nudged_tolerance * nudge.beta.abs(), nudge.sweeps or options.nudged_sweeps
+    record = None if energy is None else _EnergyTrace(energy, inputs, nudge)
+    return _iterate(sweeper, state, tolerance, cap, options.anderson, record)
+
+
+class _Sweeper:
+    """One phase's fixed quantities, and the sweep that uses them."""
+
+    def __init__(
+        self,
+        model: Model,
+        substrate: Coupled,
+        static: list[Tensor | None],
+        rows: int,
+        beta: Tensor | None = None,
+        target: Tensor | None = None,
+        below: State | None = None,
+    ) -> None:
+        self.model, self.substrate, self.rows = model, substrate, rows
+        self.static, self.beta, self.target, self.start_below = list(static), beta, target, below
+        self.nudged = beta is not None
+        self.below: list[Tensor] = [torch.empty(0)] * model.depth
+        self.output = torch.empty(0)
+        self.silent = not (model.cost.in_energy or self.nudged)  # the read-out sends nothing back
+        self.inner = [[c for c in group if model.couplings[c].source > 0] for group in model.incoming]
+
+    def feed_forward(self) -> State:
+        state: State = []
+        for layer in range(1, self.model.depth + 1):
+            self._visit(state, layer, feedback=False)
+        return state
+
+    def sweep(self, state: State) -> None:
+        """Replace every entry of `state`; entries are new tensors, so the old ones stay valid."""
+        if not self.nudged:
+            for layer in range(1, self.model.depth + 1):
+                self._visit(state, layer)
+            return
+        for layer in range(self.model.depth, 0, -1):
+            self._visit(state, layer, None if self.start_below is None else self.start_below[layer - 1])
+        self.start_below = None
+
+    def _visit(self, state: State, layer: int, below: Tensor | None = None, feedback: bool = True) -> None:
+        model, substrate = self.model, self.substrate
+        fixed = self.static[layer - 1]
+        if below is None:
+            below = fixed
+            for c in self.inner[layer]:
+                below = substrate.couple(c, state[model.couplings[c].source - 1], below)
+        assert below is not None  # every layer has an incoming coupling
+        drive = below
+        if feedback:
+            for c in model.outgoing[layer]:
+                above = model.couplings[c].target
+                if not (self.silent and above == model.depth):
+                    drive = substrate.couple_back(c, state[above - 1], state[layer - 1], drive)
+        self.below[layer - 1] = below
+        activation = model.layers[layer - 1].activation
+        if activation is None:
+            value = model.cost.signal(drive, self.beta, self.target)
+            self.output = value if model.cost.in_energy else drive
+        else:
+            value = activation.rho(drive) if drive is below else activation.rho_(drive)
+        if layer > len(state):
+            state.append(value)
+        else:
+            state[layer - 1] = value
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows only."""
+        for c in self.model.outgoing[0]:  # the other layers hold a bias there, which has no rows
+            layer = self.model.couplings[c].target - 1
+            value = self.static[layer]
+            self.static[layer] = None if value is None else value[rows]
+        if self.beta is not None and self.target is not None:
+            self.beta, self.target = self.beta[rows], self.target[rows]
+        self.rows = len(rows)
+
+
+def _iterate(
+    sweeper: _Sweeper, state: State, tolerance: float | Tensor, cap: int, memory: int, record: _EnergyTrace | None
+) -> Settled:
+    rows = sweeper.rows
+    limit = torch.as_tensor(tolerance, dtype=state[0].real.dtype, device=state[0].device).expand(rows)
+    checked = bool((limit > 0).any())
+    mixer = Anderson(memory) if memory and checked and not state[0].is_complex() else None
+    live: Tensor | None = None  # rows still moving; None while that is all of them
+    final: Settled | None = None
+    for sweep in range(1, cap + 1):
+        old = list(state)
+        sweeper.sweep(state)
+        if record is not None:
+            record(state, live)
+        if not checked:
+            if sweep == cap:
+                final = _snapshot(sweeper, state, torch.full((rows,), cap, device=state[0].device), old)
+            continue
+        residual = largest_change(state, old)
+        done = residual <= limit
+        if sweep == cap:
+            done = torch.ones_like(done)
+        elif not bool(done.any()):
+            if mixer is not None:
+                state = mixer.mix(old, state, residual)
+            continue
+        count = torch.full_like(residual, sweep, dtype=torch.int64)
+        if live is None and bool(done.all()):
+            final = _snapshot(sweeper, state, count, residual)
+            break
+        live = torch.arange(rows, device=done.device) if live is None else live
+        if final is None:
+            final = _empty_like(sweeper, state, residual, rows)
+        _store(final, _snapshot(sweeper, state, count, residual), live[done], done)
+        if bool(done.all()):
+            break
+        kept = (~done).nonzero().squeeze(1)
+        live, limit = live[kept], limit[kept]
+        if mixer is not None:
+            state = mixer.mix(old, state, residual)
+            mixer.keep(kept)
+        state = [value[kept] for value in state]
+        sweeper.keep(kept)
+    assert final is not None  # cap >= 1, and the last sweep always stores
+    return final if record is None else replace(final, energy=record.result())
+
+
+def largest_change(new: Sequence[Tensor], old: Sequence[Tensor]) -> Tensor:
+    """max over layers and entries of |new - old|, per row."""
+    changes = [(a - b).abs_() if not a.is_complex() else (a - b).abs() for a, b in zip(new, old, strict=True)]
+    worst = changes[0].flatten(1).amax(1)
+    for change in changes[1:]:
+        worst = torch.maximum(worst, change.flatten(1).amax(1))
+    return worst
+
+
+def _static(model: Model, substrate: Coupled, inputs: Tensor) -> list[Tensor | None]:
+    """Per layer: bias plus what the input sends directly, (batch, *shape), or the bias alone, or None."""
+    static: list[Tensor | None] = list(substrate.biases)
+    for c in model.outgoing[0]:
+        layer = model.couplings[c].target - 1
+        static[layer] = substrate.couple(c, inputs, static[layer])
+    return static
+
+
+class _Repeater:
+    """Copies of a batch under one another; a tensor met twice is repeated once."""
+
+    def __init__(self, copies: int) -> None:
+        self.copies = copies
+        self.seen: dict[int, Tensor] = {}
+
+    def __call__(self, value: Tensor) -> Tensor:
+        if self.copies == 1:
+            return value
+        if id(value) not in self.seen:
+            self.seen[id(value)] = torch.cat([value] * self.copies)
+        return self.seen[id(value)]
+
+
+class _EnergyTrace:
+    def __init__(self, energy: Callable[[State, Tensor, Nudge | None], Tensor], inputs: Tensor, nudge: Nudge | None) -> None:
+        self.energy, self.inputs, self.nudge = energy, inputs, nudge
+        self.values: list[Tensor] = []
+
+    def __call__(self, state: State, live: Tensor | None) -> None:
+        copies = 1 if self.nudge is None else len(self.nudge.beta) // len(self.inputs)
+        x = self.inputs.repeat(copies, *[1] * (self.inputs.dim() - 1))
+        nudge = None if self.nudge is None else Nudge(self.nudge.beta, self.nudge.target.repeat(copies, 1))
+        if live is None:
+            self.values.append(self.energy(state, x, nudge))
+            return
+        part = None if nudge is None else Nudge(nudge.beta[live], nudge.target[live])
+        now = self.values[-1].clone()
+        now[live] = self.energy(state, x[live], part)
+        self.values.append(now)
+
+    def result(self) -> Tensor:
+        return torch.stack(self.values)
+
+
+def _snapshot(sweeper: _Sweeper, state: State, sweeps: Tensor, last_change: Tensor | State) -> Settled:
+    below = None if sweeper.nudged else list(sweeper.below)
+    static = None if sweeper.nudged else sweeper.static
+    return Settled(list(state), sweeper.output, sweeps, last_change, None, below, static)
+
+
+def _empty_like(sweeper: _Sweeper, state: State, residual: Tensor, rows: int) -> Settled:
+    def empty(value: Tensor) -> Tensor:
+        return value.new_empty(rows, *value.shape[1:])
+
+    below = None if sweeper.nudged else [empty(value) for value in sweeper.below]
+    return Settled(
+        [empty(value) for value in state], empty(sweeper.output),
+        torch.empty(rows, dtype=torch.int64, device=residual.device), empty(residual),
+        None, below, None if sweeper.nudged else list(sweeper.static),
+    )  # fmt: skip
+
+
+def _store(whole: Settled, part: Settled, rows: Tensor, done: Tensor) -> None:
+    pairs = [*zip(whole.state, part.state, strict=True), (whole.output, part.output)]
+    pairs += [(whole.sweeps, part.sweeps), (whole.residual, part.residual)]
+    if whole.below is not None and part.below is not None:
+        pairs += zip(whole.below, part.below, strict=True)
+    for mine, theirs in pairs:
+        mine[rows] = theirs[done]

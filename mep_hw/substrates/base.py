@@ -1,0 +1,94 @@
+"""The contract every machine fulfils: settle a batch, execute a schedule.
+
+`settle` and not a matrix product is the contract, because a fused kernel, a neuromorphic chip and an FPGA own the whole
+loop. A substrate that only offers products gives `couple` and `couple_back` to `mep_hw.settle`. Biases are digital
+registers here, shared by all substrates whose card says `bias: digital`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from mep_hw.cards.schema import BackendCard, DeviceCard
+from mep_hw.errors import CapabilityError
+from mep_hw.model import Model
+from mep_hw.outersum import add_into_
+from mep_hw.schedule import Cost, Schedule
+from mep_hw.schedule.compile import predict
+from mep_hw.settle import Nudge, Settled
+
+
+class Substrate(ABC):
+    """One machine that holds one model.
+
+    Args:
+        model: structure and initial weights; the substrate keeps its own copy of the values.
+        backend: the machine's card.
+        device: the memory-cell card, None for machines without such cells.
+        seed: of every random number the machine draws.
+    """
+
+    def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
+        self.model, self.backend, self.device = model, backend, device
+        self.dtype: torch.dtype = getattr(torch, backend.compute.dtype)
+        self.torch_device = torch.device(backend.compute.torch_device)
+        self.generator = torch.Generator(self.torch_device).manual_seed(seed)
+        self.biases: list[Tensor | None] = [None if b is None else self.tensor(b) for b in model.biases]
+        self.record_energy = False  # fills Settled.energy
+
+    @abstractmethod
+    def settle(self, inputs: Tensor, nudge: Nudge | None = None, start: Settled | None = None) -> Settled:
+        """The state that the dynamics reach for `inputs` (batch, *input_shape), see `Nudge` and `Settled`."""
+
+    @abstractmethod
+    def apply(self, coupling: int, schedule: Schedule) -> Cost:
+        """Execute `schedule` on the weights of one coupling.
+
+        Raises:
+            CapabilityError: a cycle is of a kind that the card does not list; nothing was executed.
+        """
+
+    def read(self, coupling: int) -> Tensor:
+        """What the hardware holds for one coupling, in the shape of its weights."""
+        raise CapabilityError(f"backend {self.backend.name}", "read", rule="weights cannot be read back", fix="use another backend")
+
+    def write(self, coupling: int, weights: Tensor) -> Cost:
+        """Initial programming of one coupling."""
+        raise CapabilityError(f"backend {self.backend.name}", "write", rule="weights cannot be set", fix="use another backend")
+
+    def apply_bias(self, layer: int, schedule: Schedule) -> Cost:
+        """Execute `schedule` on the bias registers of layer `layer` (counted from 1)."""
+        bias = self.biases[layer - 1]
+        if bias is None:
+            raise CapabilityError(f"layer {layer}", "bias", rule="this layer has none", fix="build it with bias: true")
+        for cycle in schedule.cycles:
+            add_into_(bias, cycle.change)
+        return predict(schedule, self.backend, self.device)
+
+    def tensor(self, value: Tensor) -> Tensor:
+        """A copy of `value` in this machine's number format and place."""
+        return value.detach().to(self.torch_device, self.dtype, copy=True)
+
+    def store(self) -> None:
+        """Copy the weights and biases that the machine holds into `self.model`."""
+        for c in range(len(self.model.couplings)):
+            self.model.weights[c].copy_(self.read(c))
+        for mine, held in zip(self.model.biases, self.biases, strict=True):
+            if mine is not None and held is not None:
+                mine.copy_(held)
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Everything that a resumed run needs to go on bit for bit: weights, biases, random state."""
+        tensors = {f"held.{k.name}": self.read(c) for c, k in enumerate(self.model.couplings)}
+        tensors |= {f"bias.{n}": b.clone() for n, b in enumerate(self.biases, start=1) if b is not None}
+        return tensors | {"generator": self.generator.get_state()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go back to a `snapshot`."""
+        for c, k in enumerate(self.model.couplings):
+            self.write(c, tensors[f"held.{k.name}"])
+        self.biases = [None if b is None else self.tensor(tensors[f"bias.{n}"]) for n, b in enumerate(self.biases, start=1)]
+        self.generator.set_state(tensors["generator"])

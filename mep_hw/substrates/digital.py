@@ -1,0 +1,71 @@
+"""Machines that hold weights as exact numbers: one register write realises any update, and reading is free."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mep_hw.cards.schema import BackendCard, DeviceCard
+from mep_hw.errors import CapabilityError
+from mep_hw.model import Model, energy
+from mep_hw.outersum import add_into_
+from mep_hw.schedule import Cost, Registers, Schedule
+from mep_hw.schedule.compile import predict
+from mep_hw.settle import Nudge, State
+from mep_hw.substrates.base import Substrate
+
+
+class Digital(Substrate):
+    """Weights in registers, and the products of both directions computed from them."""
+
+    def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
+        super().__init__(model, backend, device, seed)
+        self.weights = [self.tensor(w) for w in model.weights]
+
+    def apply(self, coupling: int, schedule: Schedule) -> Cost:
+        for cycle in schedule.cycles:
+            if not isinstance(cycle, Registers):
+                raise CapabilityError(
+                    f"backend {self.backend.name}", "cycle", type(cycle).__name__,
+                    rule="only register writes can be executed", fix="compile the update for this backend's card",
+                )  # fmt: skip
+        for cycle in schedule.cycles:
+            add_into_(self.weights[coupling], cycle.change)
+        return predict(schedule, self.backend, self.device)
+
+    def read(self, coupling: int) -> Tensor:
+        return self.weights[coupling].clone()
+
+    def write(self, coupling: int, weights: Tensor) -> Cost:
+        self.weights[coupling] = self.tensor(weights)
+        return Cost(cycles=1)
+
+    def couple(self, c: int, source: Tensor, add: Tensor | None) -> Tensor:
+        return self.model.couplings[c].forward(source, self._as(c, source), _cast(add, source))
+
+    def couple_back(self, c: int, target: Tensor, source: Tensor, add: Tensor | None) -> Tensor:
+        return self.model.couplings[c].backward(target, self._as(c, target), source, _cast(add, target))
+
+    def energy(self, state: State, x: Tensor, nudge: Nudge | None) -> Tensor:
+        """E, or E + beta C in a nudged phase, with the weights held; (rows,)."""
+        value = energy(self.model, self.weights, self.biases, state, x)
+        if nudge is None:
+            return value
+        output = state[-1]
+        if not self.model.cost.in_energy:
+            output = self._logits(state, x)
+        return value + nudge.beta * self.model.cost.loss(output, nudge.target)
+
+    def _logits(self, state: State, x: Tensor) -> Tensor:
+        drive = self.biases[-1]
+        for c in self.model.incoming[self.model.depth]:
+            drive = self.couple(c, [x, *state][self.model.couplings[c].source], drive)
+        assert drive is not None  # the read-out always has an incoming coupling
+        return drive
+
+    def _as(self, c: int, value: Tensor) -> Tensor:
+        weight = self.weights[c]
+        return weight if weight.dtype == value.dtype else weight.to(value.dtype)
+
+
+def _cast(add: Tensor | None, value: Tensor) -> Tensor | None:
+    return add if add is None or add.dtype == value.dtype else add.to(value.dtype)

@@ -1,0 +1,108 @@
+"""The front door: one model, one call, and the hardware of your choice underneath."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from torch import nn
+
+from mep_hw import estimator as estimators
+from mep_hw import machine, rules
+from mep_hw.cards import BackendCard
+from mep_hw.data import Source, as_data, check
+from mep_hw.errors import CheckpointError
+from mep_hw.files import require_writable
+from mep_hw.from_torch import as_model
+from mep_hw.model import Model
+from mep_hw.progress import progress_bar
+from mep_hw.settings import resolve
+from mep_hw.training.loop import OnStep, train_epochs
+from mep_hw.training.run import Run
+from mep_hw.training.step import TrainingStep, hidden
+
+
+def train(
+    model: Model | nn.Sequential,
+    data: Source = None,
+    *,
+    backend: str | Path | BackendCard = "cpu",
+    device: str | Path | None = None,
+    rule: str | None = None,
+    estimator: str = "centered",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    beta: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+    lr_schedule: str | None = None,
+    validation: float = 0.0,
+    seed: int = 0,
+    control: bool = False,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    on_step: OnStep | None = None,
+    progress: bool | None = None,
+) -> Run:
+    """Train `model` in place by equilibrium propagation on `backend` and return the record of the run.
+
+    Args:
+        model: an equilibrium model, or an `nn.Sequential` that can become one (the run's `model` holds it).
+        data: None for the bundled digits, "digits", "mnist", (x, y), ((x, y), (test_x, test_y)), or DataLoaders.
+        backend: a card's name or path.
+        device: a memory-cell card's name or path; None takes the backend's own.
+        rule, epochs, batch_size, lr, beta, momentum, weight_decay, lr_schedule: None takes the card's `training:` value.
+            momentum is beta1 for rule adam; the schedule is "constant" or "cosine".
+        estimator: see `mep_hw.estimator`.
+        validation: share of the training samples to choose the best epoch on; 0 reports the last epoch.
+        seed: of shuffling and of everything random in the machine; the model's weights have their own.
+        control: train a copy once more with its hidden weights frozen and report its accuracy beside.
+        checkpoint: file to write after every epoch; `resume` goes on from it if it is there, to the same result.
+        on_step: called with a `StepInfo` after every step.
+        progress: show a progress bar on stderr; None shows it on a terminal.
+
+    Raises:
+        InputError: anything wrong with model, data, cards or settings, found before the first step.
+        DivergenceError: the loss left the useful range; says what to lower.
+    """
+    card, cell = machine.cards(backend, device)
+    source = as_data(data)
+    model = as_model(model, source.features)
+    source = check(source, input_shape=model.input_shape, outputs=model.outputs)
+    settings = resolve(
+        card, device=None if cell is None else cell.name, data=source.name, model=model.name, rule=rule,
+        estimator=estimator, lr=lr, epochs=epochs, batch_size=batch_size, beta=beta, momentum=momentum,
+        weight_decay=weight_decay, lr_schedule=lr_schedule, seed=seed, validation=validation,
+    )  # fmt: skip
+    path = _checkpoint_path(checkpoint, resume)
+    initial = copy.deepcopy(model) if control else None
+
+    def prepare(subject: Model, frozen: list[int]) -> TrainingStep:
+        how = rules.make(settings.rule, momentum=settings.momentum, weight_decay=settings.weight_decay)
+        substrate = machine.build(subject, card, cell, settings.seed)
+        return TrainingStep(substrate, estimators.make(settings.estimator, settings.beta), how, frozen)
+
+    run = Run(model, settings)
+    with progress_bar(settings, progress, on_step) as watch:
+        train_epochs(run, prepare(model, []), source, path, resume, watch)
+    if initial is not None:
+        frozen = Run(initial, settings)
+        with progress_bar(settings, progress, None, "control") as watch:
+            train_epochs(frozen, prepare(initial, hidden(initial)), source, None, False, watch)
+        run.control_accuracy = frozen.test_accuracy
+    return run
+
+
+def _checkpoint_path(checkpoint: str | Path | None, resume: bool) -> Path | None:
+    if checkpoint is None:
+        if resume:
+            raise CheckpointError("train", "resume", True, rule="needs a checkpoint to go on from", fix="give checkpoint=FILE")
+        return None
+    path = Path(checkpoint)
+    require_writable(path.parent)
+    if path.exists() and not resume:
+        raise CheckpointError(
+            str(path), rule="already exists and would be overwritten", fix="resume it, or choose another folder"
+        )
+    return path

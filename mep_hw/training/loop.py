@@ -1,0 +1,151 @@
+"""The loop over epochs: shuffle, step, watch for divergence, evaluate, checkpoint.
+
+Divergence is judged on the training loss. A loss that is not finite, or an epoch whose mean is several times that of a
+read-out that always answers zero, stops the run; the checkpoint of the last good epoch stays.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mep_hw.data import Data, one_hot
+from mep_hw.errors import DivergenceError
+from mep_hw.evaluate import accuracy
+from mep_hw.settings import Settings
+from mep_hw.training import checkpoint as checkpoints
+from mep_hw.training.run import Run
+from mep_hw.training.step import TrainingStep, batches, correct
+
+HOPELESS = 4.0  # times the loss of a read-out that answers zero
+LOOK_EVERY = 20  # steps between two looks at the loss, each of which waits for the device
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What `on_step` is told after every step: position, learning rate, mean loss and mean free sweeps of the batch."""
+
+    epoch: int
+    step: int
+    steps: int
+    lr: float
+    loss: float
+    free_sweeps: float
+
+
+OnStep = Callable[[StepInfo], None]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs, targets for the nudge, and labels (or targets) to score against, in the substrate's format."""
+
+    x: Tensor
+    target: Tensor
+    y: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, data: Data, step: TrainingStep) -> Samples:
+        place, dtype = step.substrate.torch_device, step.substrate.dtype
+        target = one_hot(y, data.classes, dtype) if data.labelled else y.to(dtype)
+        return cls(x.to(place, dtype), target.to(place), y.to(place))
+
+
+def train_epochs(run: Run, step: TrainingStep, data: Data, path: Path | None, resume: bool, on_step: OnStep | None) -> None:
+    """Train from where `run` stands to `settings.epochs`, filling in its history, cost and test accuracy."""
+    settings = run.settings
+    best: checkpoints.Best | None = None
+    if resume and path is not None and path.exists():
+        best = checkpoints.restore(path, run, step)
+    if settings.validation:
+        data, held_x, held_y = data.split(settings.validation, settings.seed)
+    else:
+        held_x, held_y = data.test_x, data.test_y
+    train = Samples.of(data.x, data.y, data, step)
+    held = Samples.of(held_x, held_y, data, step)
+    score = "validation_accuracy" if settings.validation else "test_accuracy"
+    hopeless = HOPELESS * float(run.model.cost.loss(torch.zeros_like(train.target), train.target).mean())
+    for epoch in range(len(run.history) + 1, settings.epochs + 1):
+        started = time.perf_counter()
+        row = _epoch(settings, step, train, epoch, hopeless, path, on_step)
+        if len(held.x):
+            row[score] = accuracy(step.substrate, held.x, held.y)
+        row["seconds"] = time.perf_counter() - started
+        run.seconds += row["seconds"]
+        run.history.append(row)
+        if settings.validation and (best is None or row[score] > best[0]):
+            step.substrate.store()
+            best = row[score], {name: value.clone() for name, value in run.model.tensors().items()}
+        if path is not None:
+            checkpoints.save(path, run, step, best)
+    step.substrate.store()
+    run.cost = step.cost
+    _finish(run, step, data, best)
+
+
+def learning_rate(settings: Settings, epoch: int, progress: float) -> float:
+    """The scheduled rate at `progress` (0 to 1) through epoch `epoch` (from 1); cosine falls to 0 at the run's end."""
+    if settings.lr_schedule == "constant":
+        return settings.lr
+    return settings.lr * (1 + math.cos(math.pi * (epoch - 1 + progress) / settings.epochs)) / 2
+
+
+def _epoch(
+    settings: Settings, step: TrainingStep, train: Samples, epoch: int, hopeless: float, path: Path | None, on_step: OnStep | None
+) -> dict[str, float]:
+    parts = batches(len(train.x), settings.batch_size, settings.seed * 1_000_003 + epoch)
+    total = torch.zeros((), dtype=torch.float64, device=train.x.device)
+    hits = torch.zeros((), dtype=torch.int64, device=train.x.device)
+    sweeps = torch.zeros((), dtype=torch.float64, device=train.x.device)
+    lr, residual = settings.lr, torch.zeros(1)
+    for number, rows in enumerate(parts):
+        lr = learning_rate(settings, epoch, number / len(parts))
+        target = train.target[rows]
+        free = step(train.x[rows], target, lr)
+        loss = step.substrate.model.cost.loss(free.output, target)
+        total += loss.sum()
+        hits += correct(free, train.y[rows]).sum()
+        sweeps += free.sweeps.sum()
+        residual = free.residual
+        if on_step is not None:
+            mean_sweeps = float(free.sweeps.double().mean())
+            on_step(StepInfo(epoch, number + 1, len(parts), lr, float(loss.mean()), mean_sweeps))
+        if number % LOOK_EVERY == 0 and not math.isfinite(float(total)):
+            break
+    mean = float(total) / len(train.x)
+    if not math.isfinite(mean) or mean > hopeless:
+        raise _diverged(settings, epoch, mean, hopeless, path)
+    return {
+        "epoch": epoch,
+        "lr": lr,
+        "train_loss": mean,
+        "train_accuracy": int(hits) / len(train.x),
+        "free_sweeps": float(sweeps) / len(train.x),
+        "residual": float(residual.max()),
+    }
+
+
+def _diverged(settings: Settings, epoch: int, loss: float, hopeless: float, path: Path | None) -> DivergenceError:
+    kept = f"; the state after epoch {epoch - 1} is in {path}" if path is not None and epoch > 1 else ""
+    return DivergenceError(
+        "train", "loss", f"{loss:.3g} in epoch {epoch}", rule=f"training diverged (finite and below {hopeless:.3g} is expected)",
+        fix=f"lower lr (now {settings.lr:g}), then momentum (now {settings.momentum:g}) or beta (now {settings.beta:g}){kept}",
+    )  # fmt: skip
+
+
+def _finish(run: Run, step: TrainingStep, data: Data, best: checkpoints.Best | None) -> None:
+    """The test accuracy that the run reports, and the weights that go with it."""
+    if best is not None:
+        run.model.load_tensors(best[1], "best epoch")
+        for c, weights in enumerate(run.model.weights):
+            step.substrate.write(c, weights)
+        step.substrate.biases = [None if b is None else step.substrate.tensor(b) for b in run.model.biases]
+    if data.has_test:
+        test = Samples.of(data.test_x, data.test_y, data, step)
+        run.test_accuracy = accuracy(step.substrate, test.x, test.y)

@@ -1,0 +1,162 @@
+"""Each way to get a card wrong gives one line: file, field, value, rule, way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from mep_hw.cards import DeviceCard, load_backend, load_device, root
+from mep_hw.cards.explain import card_error
+from mep_hw.cards.schema import Block
+from mep_hw.errors import CardError
+
+CPU = (root("backends") / "cpu" / "card.yaml").read_text(encoding="utf-8")
+IDEAL = (root("devices") / "ideal" / "card.yaml").read_text(encoding="utf-8")
+
+
+def backend_message(folder: Path, old: str, new: str) -> str:
+    """The message for the cpu card with one piece of its text replaced, without the folder."""
+    assert old in CPU
+    path = folder / "my.yaml"
+    path.write_text(CPU.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(CardError) as caught:
+        load_backend(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).replace(f"{folder}/", "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("tolerance: 1.0e-3", "tolerance: -1", "my.yaml: settle.tolerance = -1: must be >= 0; it means: largest"),
+        ("lr: 0.1", "lr: 0", "my.yaml: training.lr = 0: must be > 0; it means: learning rate"),
+        ("momentum: 0.9", "momentum: 1.0", "my.yaml: training.momentum = 1.0: must be < 1; it means"),
+        ("euler_step: null", "euler_step: 2", "my.yaml: settle.euler_step = 2: must be <= 1; it means: dt / tau"),
+        ("free_sweeps: 50", "free_sweeps: 0", "my.yaml: settle.free_sweeps = 0: must be >= 1; it means"),
+        ("free_sweeps: 50", "free_sweeps: 2.5", "my.yaml: settle.free_sweeps = 2.5: must be a whole number; it means"),
+        ("free_sweeps: 50", "free_sweeps: true", "my.yaml: settle.free_sweeps = True: must be a whole number; it"),
+        ("free_sweeps: 50", "free_sweeps:", "my.yaml: settle.free_sweeps = null: must be a whole number; it means"),
+        ("lr: 0.1", "lr: fast", "my.yaml: training.lr = fast: must be a number; it means"),
+        ("lr: 0.1", 'lr: "0.1"', "my.yaml: training.lr = 0.1: must be a number; it means"),
+        ("lr: 0.1", "lr: .nan", "my.yaml: training.lr = nan: must be a finite number; it means"),
+        ("tolerance: 1.0e-3", "tolerance: .inf", "my.yaml: settle.tolerance = inf: must be a finite number; it means"),
+        ("complex_states: true", "complex_states: 1", "my.yaml: complex_states = 1: must be true or false; it means"),
+        ("  beta: 0.1\n", "", "my.yaml: training.beta: is missing; it means: nudging strength"),
+        ("schema: 1", "schema: 2", "my.yaml: schema = 2: must be 1; it means: version"),
+        ("dtype: float32", "dtype: half", "my.yaml: compute.dtype = half: must be 'float32' or 'float64'; it means"),
+        ("[exact]", "[exact, fast]", "my.yaml: write_modes.1 = fast: must be 'exact', 'outer', 'row' or 'cell'; it"),
+        ("[exact]", "exact", "my.yaml: write_modes = exact: must be a list; it means"),
+        ("[exact]", "[]", "my.yaml: write_modes = []: must not be empty; it means"),
+        ("[exact]", "[exact, exact]", "my.yaml: write_modes = ['exact', 'exact']: must name each mode once; it means"),
+        ("summary: Fast", 'summary: ""  # Fast', "my.yaml: summary = : must not be empty; it means"),
+        ("name: cpu", "name: My Chip", "my.yaml: name = My Chip: must match ^[a-z0-9][a-z0-9_-]*$; it means"),
+        ("cpu:Cpu", "cpu", "my.yaml: substrate = mep_hw.substrates.cpu: must match "),
+        ("unsupported: {}", "unsupported: [seed]", "my.yaml: conformance.unsupported = ['seed']: must be a block of"),
+        ("unsupported: {}", 'unsupported: {seed: " "}', "my.yaml: conformance.unsupported.seed = : must not be empty"),
+    ],
+)
+def test_a_broken_rule_names_field_value_rule_and_meaning(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert backend_message(tmp_path, old, new).startswith(message)
+
+
+def test_unknown_key_gets_a_guess_and_the_known_ones(tmp_path: Path) -> None:
+    message = backend_message(tmp_path, "  tolerance:", "  tolerence:")
+    assert message.startswith(
+        "my.yaml: settle.tolerence = 0.001: is not a known key; did you mean 'tolerance'? "
+        "known keys are free_sweeps, nudged_sweeps, tolerance, "
+    )
+    message = backend_message(tmp_path, "bias: digital", "zebra: 1")
+    assert message.startswith("my.yaml: zebra = 1: is not a known key; known keys are schema, name, summary, ")
+
+
+@pytest.mark.parametrize(
+    ("text", "spot"),
+    [
+        ("name: [1, 2\nsummary: x", "line 2, column 8: expected ',' or ']'"),
+        ("a: 1\nb: 2\na: 3\n", "line 3, column 1: key 'a' is given twice; mend"),
+        ("a: 1\n---\nb: 2\n", "line 2, column 1: but found another document"),
+        ("a: !!python/object:os.system {}\n", "line 1, column 4: could not determine a constructor for the tag"),
+        ("? [a]\n: 1\n", "line 1, column 3: found unhashable key"),
+        ("a: \x00\n", "is not YAML: unacceptable character"),
+        ("", "must be a block of keys and values; start from"),
+        ("- a\n", "must be a block of keys and values; start from"),
+        ("1: a\n", "1 = 1: is not a known key; known keys are schema, name, "),
+    ],
+)
+def test_malformed_yaml_says_where(tmp_path: Path, text: str, spot: str) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CardError) as caught:
+        load_backend(path)
+    assert str(caught.value).startswith(f"{path}: {spot}")
+
+
+def test_duplicate_key_inside_a_block(tmp_path: Path) -> None:
+    message = backend_message(tmp_path, "  anderson: 5\n", "  anderson: 5\n  anderson: 6\n")
+    assert "key 'anderson' is given twice" in message and "line " in message
+
+
+def test_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_bytes("name: \u00e9".encode("latin-1"))
+    with pytest.raises(CardError, match=r"is not UTF-8 text \(byte 6\)"):
+        load_backend(path)
+
+
+def test_short_exponents_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    text = CPU.replace("lr: 0.1", "lr: 1e-3").replace("tolerance: 1.0e-3", "tolerance: 1E-3")
+    path.write_text(text, encoding="utf-8")
+    card = load_backend(path)
+    assert (card.training.lr, card.settle.tolerance) == (0.001, 0.001)
+
+
+def test_device_range_and_step(tmp_path: Path) -> None:
+    path = tmp_path / "cell.yaml"
+    bounded = IDEAL.replace("value: null", "value: 0.5", 1)  # w_min
+    path.write_text(bounded.replace("w_max: {value: null", "w_max: {value: -0.5"), encoding="utf-8")
+    with pytest.raises(CardError, match=r"w_max = \{.*: must have a value above that of w_min, 0.5; it means: highest"):
+        load_device(path)
+    path.write_text(IDEAL.replace("dw_min: {value: null", "dw_min: {value: 0"), encoding="utf-8")
+    with pytest.raises(CardError, match=r"dw_min = \{.*: must have a value above 0, or null; it means"):
+        load_device(path)
+    source = ', source: "no smallest change, by definition of the ideal cell"'
+    path.write_text(IDEAL.replace(source, ""), encoding="utf-8")
+    with pytest.raises(CardError, match=r"cell.yaml: dw_min.source: is missing; it means: where the number comes from"):
+        load_device(path)
+    path.write_text(IDEAL.replace("w_min: {value: null", "w_min: {value: low"), encoding="utf-8")
+    with pytest.raises(CardError, match=r"w_min.value = low: must be a number"):
+        load_device(path)
+
+
+def test_blocks_that_may_be_null_are_searched_too() -> None:
+    class Inner(Block):
+        rows: int
+
+    class Outer(Block):
+        inner: Inner | None = None
+
+    with pytest.raises(ValidationError) as caught:
+        Outer.model_validate({"inner": {"row": 3}})
+    assert str(card_error("x", Outer, caught.value)) == (
+        "x: inner.row = 3: is not a known key; did you mean 'rows'? known keys are rows"
+    )
+
+
+def test_a_field_without_description_still_gets_a_way_out() -> None:
+    class Bare(Block):
+        rows: int
+
+    with pytest.raises(ValidationError) as caught:
+        Bare.model_validate({"rows": "many"})
+    assert str(card_error("x", Bare, caught.value)) == (
+        "x: rows = many: must be a whole number; a card has the keys rows"
+    )
+
+
+def test_a_range_is_only_refused_where_both_ends_are_known() -> None:
+    data = load_device("ideal").model_dump()
+    data["w_min"]["value"] = -1.0
+    assert DeviceCard.model_validate(data).w_min.value == -1.0

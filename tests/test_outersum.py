@@ -1,0 +1,57 @@
+"""An OuterSum acts like the matrix it stands for, in every operation that avoids forming it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mep_hw.outersum import OuterSum, add_into_, dense
+
+
+@pytest.fixture
+def factors() -> OuterSum:
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(5, 2, generator=generator, dtype=torch.float64)
+    right = torch.randn(3, 2, generator=generator, dtype=torch.float64)
+    return OuterSum(left, right, scale=-0.7)
+
+
+def matrix(m: OuterSum) -> torch.Tensor:
+    """The definition, column by column."""
+    return m.scale * sum((torch.outer(m.left[:, k], m.right[:, k]) for k in range(m.rank)), torch.zeros(m.shape))
+
+
+def test_dense_is_the_sum_of_outer_products(factors: OuterSum) -> None:
+    assert factors.shape == (5, 3) and factors.rank == 2
+    assert torch.allclose(factors.dense(), matrix(factors), atol=1e-14)
+    assert torch.allclose(dense(factors), matrix(factors), atol=1e-14)
+    unit = OuterSum(factors.left, factors.right)
+    assert torch.allclose(unit.dense(), matrix(unit), atol=1e-14)
+
+
+def test_add_to_gives_a_new_tensor(factors: OuterSum) -> None:
+    base = torch.full((5, 3), 2.0, dtype=torch.float64)
+    assert torch.allclose(factors.add_to(base), 2.0 + matrix(factors), atol=1e-14)
+    assert torch.allclose(factors.add_to(base, beta=0.5), 1.0 + matrix(factors), atol=1e-14)
+    assert bool((base == 2.0).all())
+
+
+def test_add_into_changes_the_weights(factors: OuterSum) -> None:
+    weights = torch.ones(5, 3, dtype=torch.float64)
+    add_into_(weights, factors)
+    assert torch.allclose(weights, 1.0 + matrix(factors), atol=1e-14)
+    add_into_(weights, torch.ones(5, 3, dtype=torch.float64))
+    assert torch.allclose(weights, 2.0 + matrix(factors), atol=1e-14)
+
+
+def test_products_scaling_and_transpose(factors: OuterSum) -> None:
+    other = torch.arange(6, dtype=torch.float64).reshape(3, 2)
+    assert torch.allclose(factors.matmul(other), matrix(factors) @ other, atol=1e-13)
+    assert torch.allclose((factors * -3.0).dense(), -3.0 * matrix(factors), atol=1e-13)
+    assert torch.allclose(factors.transposed().dense(), matrix(factors).T, atol=1e-14)
+    assert factors.scale == -0.7  # none of them changed the original
+
+
+def test_a_dense_update_passes_through() -> None:
+    update = torch.ones(2, 2)
+    assert dense(update) is update
