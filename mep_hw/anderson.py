@@ -2,7 +2,7 @@
 
 From the last m pairs (x_i, g(x_i)) it takes the affine combination of the g(x_i) whose combined step g - x is smallest
 (Walker and Ni 2011). A step that makes the residual grow is a sign of a singular system or of a kink between; that
-sample then stays with plain sweeps for good.
+sample then goes back to where it was before the step and stays with plain sweeps for good.
 
 The combination heads for any state that a sweep leaves in place, a saddle of the energy as well as a minimum, while
 plain sweeps only ever descend. A sample is therefore mixed only while the curvature seen between its iterates is
@@ -42,7 +42,10 @@ class Anderson:
             self.given_up = torch.zeros_like(residual, dtype=torch.bool)
             self.mixed = torch.zeros_like(residual, dtype=torch.bool)
         if last is not None:
-            self.given_up |= self.mixed & (residual > GROWTH * last)
+            jumped = self.mixed & (residual > GROWTH * last)
+            self.given_up |= jumped
+            if bool(jumped.any()):  # back to where the plain sweep before the mixed step had led
+                new = _choose(jumped, self.images[-1], new)
         slow = torch.zeros_like(self.given_up) if last is None else residual > SLOW * last
         # A sample once accelerated stays so: mixed steps do not shrink the residual monotonically.
         use = (slow | self.mixed) & ~self.given_up if self.calls >= START else torch.zeros_like(self.given_up)
@@ -59,11 +62,7 @@ class Anderson:
         system = gram / scale[:, None, None] + REGULARISATION * eye
         weights = torch.linalg.solve(system, torch.ones_like(gram[:, :, :1]))
         weights = (weights / weights.sum(1, keepdim=True)).to(images.dtype)
-        mixed = (weights * images).sum(1)
-        return [
-            torch.where(use.reshape(-1, *[1] * (plain.dim() - 1)), part.reshape(plain.shape), plain)
-            for part, plain in zip(mixed.split([p[0].numel() for p in new], 1), new, strict=True)
-        ]
+        return _choose(use, (weights * images).sum(1), new)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""
@@ -77,6 +76,15 @@ class Anderson:
             return  # early sweeps are far from linear and would only spoil the system
         self.points = [*self.points, torch.cat([v.flatten(1) for v in old], 1)][-self.memory :]
         self.images = [*self.images, torch.cat([v.flatten(1) for v in new], 1)][-self.memory :]
+
+
+def _choose(rows: Tensor, flat: Tensor, plain: list[Tensor]) -> list[Tensor]:
+    """`plain` with the chosen rows taken from `flat` (rows, n), which holds all layers side by side."""
+    parts = flat.split([value[0].numel() for value in plain], 1)
+    return [
+        torch.where(rows.reshape(-1, *[1] * (value.dim() - 1)), part.reshape(value.shape), value)
+        for part, value in zip(parts, plain, strict=True)
+    ]
 
 
 def _curves_up(points: Tensor, steps: Tensor) -> Tensor:

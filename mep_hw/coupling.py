@@ -37,10 +37,14 @@ class Pool:
         return (shape[0], *(_extent(n, self.size, self.stride, self.padding, "pool") for n in shape[1:]))
 
     def forward(self, value: Tensor) -> Tensor:
+        if self.kind == "avg" and value.is_complex():  # linear, and torch pools real numbers only
+            return torch.complex(self.forward(value.real), self.forward(value.imag))
         pool = F.avg_pool2d if self.kind == "avg" else F.max_pool2d
         return pool(value, self.size, self.stride, self.padding)
 
     def backward(self, value: Tensor, source: Tensor) -> Tensor:
+        if self.kind == "avg" and value.is_complex():
+            return torch.complex(self.backward(value.real, source.real), self.backward(value.imag, source.real))
         if self.kind == "avg":
             return torch.ops.aten.avg_pool2d_backward(
                 value, source, [self.size] * 2, [self.stride] * 2, [self.padding] * 2, False, True, None
@@ -99,9 +103,13 @@ class Conv:
         return result if add is None else result.add_(add)
 
     def backward(self, value: Tensor, weight: Tensor, shape: Shape, add: Tensor | None) -> Tensor:
-        result = torch.nn.grad.conv2d_input(
-            [len(value), *shape], weight, value, stride=self.stride, padding=self.padding
-        )
+        if value.is_complex():  # weights are real, and torch has this operation for real numbers only
+            parts = (self.backward(part, weight.real, shape, None) for part in (value.real, value.imag))
+            result = torch.complex(*parts)
+        else:
+            result = torch.nn.grad.conv2d_input(
+                [len(value), *shape], weight, value, stride=self.stride, padding=self.padding
+            )
         return result if add is None else result.add_(add)
 
     def product(self, target: Tensor, source: Tensor, weight_shape: Shape) -> Update:

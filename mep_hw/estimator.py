@@ -177,10 +177,10 @@ def make(name: str, beta: float, points: int = 4) -> Estimator:
     """The estimator called `name`; `points` is N of the holomorphic one.
 
     Raises:
-        InputError: unknown name, beta not above 0, or fewer than two points.
+        InputError: unknown name, beta not above 0 or not finite, or fewer than two points.
     """
-    if not beta > 0:
-        raise InputError("estimator", "beta", beta, rule="must be above 0", fix="0.1 is a good start")
+    if not 0 < beta < cmath.inf:
+        raise InputError("estimator", "beta", beta, rule="must be above 0 and finite", fix="0.1 is a good start")
     if points < 2:
         raise InputError("estimator", "points", points, rule="must be at least 2", fix="4 is a good start")
     circle = tuple(cmath.rect(1.0, 2 * cmath.pi * k / points) for k in range(points))

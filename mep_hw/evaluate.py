@@ -62,7 +62,8 @@ def evaluate(
         raise DataError("data", "y", tuple(y.shape), rule="accuracy needs labels (n,)", fix="give class labels")
     started = time.perf_counter()
     substrate = machine.build(model, card, cell, seed)
-    value = accuracy(substrate, x.to(substrate.torch_device, substrate.dtype), y.to(substrate.torch_device))
+    inputs = model.centred(x.to(substrate.torch_device, substrate.dtype))
+    value = accuracy(substrate, inputs, y.to(substrate.torch_device))
     seconds = time.perf_counter() - started
     return Evaluation(card.name, None if cell is None else cell.name, source.name, model.name, value, seconds, Cost())
 

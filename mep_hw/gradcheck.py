@@ -16,7 +16,7 @@ couplings far above norm 1 can do that, and then shows a low cosine without any 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,15 +26,18 @@ from torch import Tensor
 from mep_hw import estimator as estimators
 from mep_hw.adjoint import exact_gradient
 from mep_hw.cards import BackendCard, import_substrate, load_backend, load_device
+from mep_hw.coupling import Conv
 from mep_hw.data import Source, as_data, check, one_hot
 from mep_hw.errors import DivergenceError, InputError
+from mep_hw.estimator import Contrast
 from mep_hw.model import Model
 from mep_hw.outersum import dense
-from mep_hw.settle import State
-from mep_hw.substrates.base import Substrate
+from mep_hw.settle import Settled, State
+from mep_hw.substrates.cpu import Cpu
 from mep_hw.witness import Witness
 
-SAMPLES = 128  # random samples, see above for what they average
+SAMPLES = 1024  # random samples, enough to average units that cross a bound in seven layers of 64
+CONV_SAMPLES = 128  # the same with convolutions, whose weights average over positions too
 BETA = 1e-4  # errors of order beta stay below 1e-4, rounding (1e-16 / beta) far below that
 RESIDUAL = 1e-12  # of a settled state: largest change of an entry in one sweep, in state units
 SWEEPS = 50_000
@@ -104,7 +107,8 @@ def gradient_check(
         device: a memory-cell card in place of the backend's own.
         beta: nudging strength; None: BETA, or the card's own when `as_trained`.
         points: N of the holomorphic estimator.
-        samples: size of the batch, drawn from `data` without replacement; None: all of `data`, or SAMPLES random ones.
+        samples: size of the batch, drawn from `data` without replacement; None: all of `data`, or enough
+            random ones (SAMPLES, CONV_SAMPLES).
         seed: of the batch and of the machine.
         as_trained: the machine as its card has it, instead of float64 settled to RESIDUAL.
 
@@ -117,12 +121,15 @@ def gradient_check(
     beta = beta if beta is not None else own.training.beta if as_trained else BETA
     method = estimators.make(estimator, beta, points)
     card = own if as_trained else precise(own, beta)
+    machine = import_substrate(own)  # by the original card: a changed copy has no folder to look in
+    cell = device or card.device
+    cells = None if cell is None else load_device(cell)
     x, y = _batch(model, data, samples, seed)
     given = len(x)
     while True:
-        witness = Witness(_build(model, card, device, seed))
+        witness = Witness(machine(_with(model, model.weights, model.biases), card, cells, seed))
         inputs, target = witness.tensor(x), witness.tensor(y)
-        contrast = method.total(witness, inputs, target)
+        contrast = _summed(method.contrasts(witness, inputs, target))
         if not (as_trained or witness.residual <= RESIDUAL):
             raise DivergenceError(
                 f"backend {card.name}", "residual of a settled state", f"{witness.residual:.3g}",
@@ -144,7 +151,7 @@ def gradient_check(
     state = _settled(model, weights, biases, x) if as_trained else [value.cpu() for value in contrast.free.state]
     exact = exact_gradient(model, state, x, y, weights=weights, biases=biases)
     pairs = [
-        (f"weights {coupling.name}", dense(update), gradient)
+        (f"weights {coupling.name}", update, gradient)
         for coupling, update, gradient in zip(model.couplings, contrast.weights, exact.weights, strict=True)
         if update is not None and gradient is not None
     ] + [
@@ -166,16 +173,28 @@ def precise(card: BackendCard, beta: float) -> BackendCard:
     return BackendCard.model_validate(card.model_dump() | {"settle": settle, "compute": compute})
 
 
-def _build(model: Model, card: BackendCard, device: str | None, seed: int) -> Substrate:
-    twin = _with(model, model.weights, model.biases)
-    cell = device or card.device
-    return import_substrate(card)(twin, card, None if cell is None else load_device(cell), seed)
+@dataclass(frozen=True)
+class _Estimate:
+    """A whole contrast as plain tensors: a continual one has too many columns to be kept as outer products."""
+
+    weights: list[Tensor | None]
+    biases: list[Tensor | None]
+    free: Settled
+
+
+def _summed(parts: Iterator[Contrast]) -> _Estimate:
+    first = next(parts)
+    weights = [None if update is None else dense(update) for update in first.weights]
+    biases = list(first.biases)
+    for part in parts:
+        weights = [None if a is None or b is None else a + dense(b) for a, b in zip(weights, part.weights, strict=True)]
+        biases = [None if a is None or b is None else a + b for a, b in zip(biases, part.biases, strict=True)]
+    return _Estimate(weights, biases, first.free)
 
 
 def _settled(model: Model, weights: Sequence[Tensor], biases: Sequence[Tensor | None], x: Tensor) -> State:
     """The free state of these weights in float64, whatever machine they came from."""
-    exact = _build(_with(model, weights, biases), precise(load_backend("cpu"), BETA), None, 0)
-    return exact.settle(x).state
+    return Cpu(_with(model, weights, biases), precise(load_backend("cpu"), BETA), None, 0).settle(x).state
 
 
 def _with(model: Model, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Model:
@@ -189,10 +208,11 @@ def _with(model: Model, weights: Sequence[Tensor], biases: Sequence[Tensor | Non
 def _batch(model: Model, source: Source, samples: int | None, seed: int) -> tuple[Tensor, Tensor]:
     """Inputs (batch, *input_shape) and targets (batch, outputs), both float64."""
     if samples is not None and samples < 1:
-        raise InputError("gradcheck", "samples", samples, rule="must be at least 1", fix=f"{SAMPLES} is usual")
+        raise InputError("gradcheck", "samples", samples, rule="must be at least 1", fix="leave it out")
     generator = torch.Generator().manual_seed(seed)
     if source is None:
-        count = samples or SAMPLES
+        convolves = any(isinstance(k.operator, Conv) for k in model.couplings)
+        count = samples or (CONV_SAMPLES if convolves else SAMPLES)
         x = torch.rand(count, *model.input_shape, generator=generator, dtype=torch.float64)
         labels = torch.randint(model.outputs, (count,), generator=generator)
         return x, one_hot(labels, model.outputs, torch.float64)

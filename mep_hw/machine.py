@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mep_hw.cards import BackendCard, DeviceCard, import_substrate, load_backend, load_device
+from mep_hw.cards import BackendCard, DeviceCard, SettleOptions, import_substrate, load_backend, load_device
 from mep_hw.errors import CardError
 from mep_hw.model import Model
 from mep_hw.substrates.base import Substrate
@@ -19,6 +19,17 @@ def cards(backend: str | Path | BackendCard, device: str | Path | None = None) -
     card = backend if isinstance(backend, BackendCard) else load_backend(backend)
     name = device if device is not None else card.device
     return card, None if name is None else load_device(name)
+
+
+def fixed_sweeps(card: BackendCard, free: int | None, nudged: int | None) -> BackendCard:
+    """The card with exactly so many sweeps in a phase in place of its tolerance; None leaves a phase as it is."""
+    settle = card.settle.model_dump()
+    if free is not None:
+        settle |= {"free_sweeps": free, "tolerance": 0.0}
+    if nudged is not None:
+        settle |= {"nudged_sweeps": nudged, "nudged_tolerance": 0.0}
+    # A checked block in a copy, which knows its file: a class beside the card is looked for there.
+    return card.model_copy(update={"settle": SettleOptions.model_validate(settle)})
 
 
 def build(model: Model, card: BackendCard, device: DeviceCard | None, seed: int) -> Substrate:

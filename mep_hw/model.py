@@ -26,6 +26,7 @@ from mep_hw.errors import CheckpointError, ModelError
 from mep_hw.files import read_tensors, write_tensors
 from mep_hw.spec import BoxSpec, ConvSpec, LayerSpec, ModelSpec, PoolSpec, SkipSpec
 
+INPUT_GAIN = 0.7  # standard deviation of first-layer weights times sqrt(fan-in); inputs are mostly positive
 HIDDEN_NORM = 0.9  # spectral norm of the couplings between layers at the start
 
 
@@ -53,6 +54,7 @@ class Model:
         self.outgoing = [[c for c, k in enumerate(self.couplings) if k.source == n] for n in range(self.depth + 1)]
         generator = torch.Generator().manual_seed(seed)
         self.weights = [_initial(self, k, generator).to(dtype) for k in self.couplings]
+        self.offset: Tensor | None = None  # subtracted from every input before it reaches the machine
         self.biases = [None if k.bias_shape is None else torch.zeros(k.bias_shape, dtype=dtype) for k in self.layers]
         for skip in spec.skips:
             if skip.identity is not None:
@@ -84,6 +86,10 @@ class Model:
             k.activation is None or k.activation.smooth for k in self.layers
         )
 
+    def centred(self, x: Tensor) -> Tensor:
+        """`x` less the model's offset; substrates and the energy take inputs in this form."""
+        return x if self.offset is None else x - self.offset.to(x)
+
     def energy(self, state: Sequence[Tensor], x: Tensor) -> Tensor:
         """E(s; x) per sample, shape (batch,). `state` holds s_1 .. s_L; x is (batch, *input_shape).
 
@@ -98,7 +104,7 @@ class Model:
     def tensors(self) -> dict[str, Tensor]:
         named = {f"weights.{k.name}": w for k, w in zip(self.couplings, self.weights, strict=True)}
         named |= {f"biases.{n}": b for n, b in enumerate(self.biases, start=1) if b is not None}
-        return named
+        return named if self.offset is None else named | {"offset": self.offset}
 
     def load_tensors(self, tensors: dict[str, Tensor], where: str) -> None:
         """Copy values saved by `tensors()` into this model.
@@ -106,6 +112,8 @@ class Model:
         Raises:
             CheckpointError: a tensor is missing or has another shape.
         """
+        if "offset" in tensors and self.offset is None:
+            self.offset = torch.zeros_like(tensors["offset"])
         for name, mine in self.tensors().items():
             theirs = tensors.get(name)
             if theirs is None or theirs.shape != mine.shape:
@@ -142,7 +150,7 @@ def energy(
 
 
 def load(path: str | Path) -> Model:
-    """The model that `Model.save` or a training run wrote.
+    """The model that `Model.save` or a training run wrote; of a run with validation the best epoch so far.
 
     Raises:
         CheckpointError: not a safetensors file of ours, or damaged.
@@ -156,7 +164,8 @@ def load(path: str | Path) -> Model:
     except (json.JSONDecodeError, ModelError) as error:
         rule = f"holds no valid model description ({error})"
         raise CheckpointError(str(path), "metadata", rule=rule, fix="give a file written by mep_hw") from None
-    model.load_tensors(tensors, str(path))
+    best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
+    model.load_tensors(tensors | best, str(path))
     return model
 
 
@@ -186,6 +195,7 @@ def convnet(
     channels: Sequence[int] = (32, 64),
     *,
     kernel: int = 5,
+    stride: int = 1,
     padding: int = 0,
     pool: str | None = "avg",
     hidden: Sequence[int] = (),
@@ -198,7 +208,7 @@ def convnet(
     """Convolutions with 2x2 pooling after each (`pool`: "avg", "max" or None), dense hidden layers, a dense read-out."""
     after = [] if pool is None else [{"pool": pool, "size": 2}]
     layers: list[dict[str, object]] = [
-        {"conv": {"channels": n, "kernel": kernel, "padding": padding}, "after": after, "activation": activation}
+        {"conv": {"channels": n, "kernel": kernel, "stride": stride, "padding": padding}, "after": after, "activation": activation}
         for n in channels
     ]
     layers += [{"dense": n, "activation": activation} for n in hidden] + [{"dense": outputs}]
@@ -247,13 +257,15 @@ def _pool(pool: PoolSpec) -> Pool:
 
 
 def _initial(model: Model, coupling: Coupling, generator: torch.Generator) -> Tensor:
-    """Gaussian with variance 1 / fan-in; couplings between layers are scaled down to HIDDEN_NORM if above."""
+    """Gaussian with variance 1 / fan-in, times INPUT_GAIN^2 from the input and scaled down to HIDDEN_NORM elsewhere."""
     shape = coupling.weight_shape
     weight = torch.randn(shape, generator=generator, dtype=torch.float64)
     if not shape:
         return weight
     weight /= math.sqrt(math.prod(shape[1:]))
-    if coupling.source > 0:
+    if coupling.source == 0:
+        weight *= INPUT_GAIN
+    else:
         weight *= min(1.0, HIDDEN_NORM / operator_norm(coupling, weight))
     return weight
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from mep_hw.cards.schema import BackendCard
 from mep_hw.errors import InputError
@@ -15,6 +15,8 @@ REMEDY = {
     "epochs": "give at least one",
     "batch_size": "give at least 1; a batch larger than the data is fine",
     "momentum": "0.9 is usual",
+    "spectral_bound": "0.9 keeps settling fast",
+    "warmup": "give a number of epochs, such as 1",
     "validation": "0.1 keeps a tenth of the training samples aside",
 }
 
@@ -30,13 +32,19 @@ class Settings(BaseModel):
     model: str = ""
     rule: str
     estimator: str = "centered"
-    lr: float = Field(gt=0)
+    lr: PositiveFloat | Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]  # one number, or one per layer
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     beta: float = Field(gt=0)
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
     lr_schedule: Literal["constant", "cosine"]
+    warmup: float = Field(0.0, ge=0)  # epochs over which the learning rate rises linearly
+    spectral_bound: float | None = Field(None, gt=0)
+    centre: bool = False
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    free_sweeps: int | None = Field(None, ge=1)
+    nudged_sweeps: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0, lt=2**32)
     validation: float = Field(0.0, ge=0, lt=1)
 
@@ -53,7 +61,7 @@ def resolve(card: BackendCard, **given: Any) -> Settings:
         return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
+        field = str(first["loc"][0])
         fix = REMEDY.get(field, "see mep-hw train --help")
         raise InputError("train", field, first["input"], rule=_lower(first["msg"]), fix=fix) from None
 

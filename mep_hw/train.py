@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
@@ -32,11 +33,17 @@ def train(
     estimator: str = "centered",
     epochs: int | None = None,
     batch_size: int | None = None,
-    lr: float | None = None,
+    lr: float | Sequence[float] | None = None,
     beta: float | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
     lr_schedule: str | None = None,
+    warmup: float = 0.0,
+    spectral_bound: float | None = None,
+    centre: bool = False,
+    label_smoothing: float = 0.0,
+    free_sweeps: int | None = None,
+    nudged_sweeps: int | None = None,
     validation: float = 0.0,
     seed: int = 0,
     control: bool = False,
@@ -53,8 +60,14 @@ def train(
         backend: a card's name or path.
         device: a memory-cell card's name or path; None takes the backend's own.
         rule, epochs, batch_size, lr, beta, momentum, weight_decay, lr_schedule: None takes the card's `training:` value.
-            momentum is beta1 for rule adam; the schedule is "constant" or "cosine".
+            lr is one number or one per layer; momentum is beta1 for rule adam; the schedule is "constant" or "cosine".
         estimator: see `mep_hw.estimator`.
+        warmup: epochs over which the learning rate rises from 0.
+        spectral_bound: largest spectral norm of the couplings between hidden layers (of the read-out's where there are
+            none); None does not bound them.
+        centre: subtract the mean training sample from all inputs; the model keeps it as its offset.
+        label_smoothing: share of each one-hot target that is spread evenly over the classes.
+        free_sweeps, nudged_sweeps: run exactly so many sweeps in that phase; None stops by the card's tolerance.
         validation: share of the training samples to choose the best epoch on; 0 reports the last epoch.
         seed: of shuffling and of everything random in the machine; the model's weights have their own.
         control: train a copy once more with its hidden weights frozen and report its accuracy beside.
@@ -73,15 +86,21 @@ def train(
     settings = resolve(
         card, device=None if cell is None else cell.name, data=source.name, model=model.name, rule=rule,
         estimator=estimator, lr=lr, epochs=epochs, batch_size=batch_size, beta=beta, momentum=momentum,
-        weight_decay=weight_decay, lr_schedule=lr_schedule, seed=seed, validation=validation,
+        weight_decay=weight_decay, lr_schedule=lr_schedule, warmup=warmup,
+        spectral_bound=spectral_bound, centre=centre, label_smoothing=label_smoothing, free_sweeps=free_sweeps,
+        nudged_sweeps=nudged_sweeps, seed=seed, validation=validation,
     )  # fmt: skip
+    card = machine.fixed_sweeps(card, settings.free_sweeps, settings.nudged_sweeps)
     path = _checkpoint_path(checkpoint, resume)
+    if settings.centre:
+        model.offset = source.x.mean(0)
     initial = copy.deepcopy(model) if control else None
 
     def prepare(subject: Model, frozen: list[int]) -> TrainingStep:
         how = rules.make(settings.rule, momentum=settings.momentum, weight_decay=settings.weight_decay)
         substrate = machine.build(subject, card, cell, settings.seed)
-        return TrainingStep(substrate, estimators.make(settings.estimator, settings.beta), how, frozen)
+        estimate = estimators.make(settings.estimator, settings.beta)
+        return TrainingStep(substrate, estimate, how, lr=settings.lr, bound=settings.spectral_bound, frozen=frozen)
 
     run = Run(model, settings)
     with progress_bar(settings, progress, on_step) as watch:

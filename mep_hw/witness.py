@@ -31,7 +31,7 @@ class Witness(Substrate):
     def __init__(self, inner: Substrate) -> None:
         super().__init__(inner.model, inner.backend, inner.device, seed=0)
         self.inner, self.biases, self.generator = inner, inner.biases, inner.generator
-        self.piecewise = any(k.routes_by_argmax for k in inner.model.couplings)
+        self.piecewise = any(k.routes_by_argmax and k.source > 0 for k in inner.model.couplings)
         self.residual, self.same = 0.0, torch.ones(1, dtype=torch.bool)
         self.piece = torch.empty(0)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+from helpers import machine
 from torch import Tensor
 
-from helpers import machine
 from mep_hw.anderson import START, Anderson
 from mep_hw.model import Model, mlp
 from mep_hw.settle import Settled
@@ -83,18 +83,21 @@ def test_a_sample_with_an_unstable_mode_is_left_to_plain_sweeps() -> None:
     assert float(seen[-1][1].abs().max()) < 1e-4
 
 
-def test_a_sample_whose_residual_jumps_gives_up_for_good() -> None:
+def test_a_sample_whose_residual_jumps_goes_back_and_gives_up_for_good() -> None:
     mixer = Anderson(5)
     rates = torch.tensor([[0.9, 0.8], [0.9, 0.7]], dtype=torch.float64)
     x = torch.ones(2, 2, dtype=torch.float64)
+    before = x
     for sweep in range(START + 6):
-        jumped = sweep >= START + 1  # after its first mixed step
-        residual = torch.tensor([5.0**sweep if jumped else 1.0, 1.0], dtype=torch.float64)
+        jump = START  # the sweep after the first mixed step
+        residual = torch.tensor([5.0**sweep if sweep >= jump else 1.0, 1.0], dtype=torch.float64)
         new = rates * x
         (after,) = mixer.mix([x], [new], residual)
-        if jumped:
-            assert torch.equal(after[0], new[0])
-        x = after
+        if sweep >= jump:
+            assert torch.equal(after[0], before[0] if sweep == jump else new[0])
+        else:
+            assert sweep < START - 1 or not torch.equal(after, new)
+        x, before = after, new
     assert mixer.given_up is not None and mixer.given_up.tolist() == [True, False]
 
 

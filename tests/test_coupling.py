@@ -37,7 +37,9 @@ CASES: dict[str, tuple[Coupling, Plain]] = {
     "max_after": (
         image(Conv(3, 3), after=(Pool("max", 3, 2, 1),)), lambda s, w: nn.MaxPool2d(3, 2, 1)(F.conv2d(s, w))
     ),
-    "avg_before": (image(Conv(3, 3), before=(Pool("avg", 3, 1, 1),)), lambda s, w: F.conv2d(nn.AvgPool2d(3, 1, 1)(s), w)),
+    "avg_before": (
+        image(Conv(3, 3), before=(Pool("avg", 3, 1, 1),)), lambda s, w: F.conv2d(nn.AvgPool2d(3, 1, 1)(s), w)
+    ),
     "max_before": (image(Conv(3, 2), before=(Pool("max", 2, 2),)), lambda s, w: F.conv2d(nn.MaxPool2d(2)(s), w)),
     "all": (
         image(Conv(3, 2), before=(Pool("max", 2, 1), Pool("avg", 2, 1)), after=(Pool("avg", 2, 1), Pool("max", 2, 2))),

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from problems import KINDS, problem
 
 from mep_hw import spec
 from mep_hw.coupling import Coupling
 from mep_hw.errors import CheckpointError, InputError, ModelError
 from mep_hw.files import write_tensors
 from mep_hw.model import HIDDEN_NORM, Model, convnet, load, mlp
-from problems import KINDS, problem
 
 
 def small(cost: str) -> Model:
@@ -128,7 +128,7 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
         (tensors, {"model": "[]"}, "no valid model description"),
         (tensors, {"model": json.dumps({"input": [4], "layers": [{"dense": 0}]})}, "no valid model description.*dense"),
         ({"weights.1": tensors["weights.1"]}, {"model": written}, "weights.2 = absent"),
-        (tensors | {"weights.1": torch.ones(4, 3)}, {"model": written}, r"weights.1 = \(4, 3\): must have shape \(3, 4\)"),
+        (tensors | {"weights.1": torch.ones(4, 3)}, {"model": written}, r"weights.1 = \(4, 3\): .* shape \(3, 4\)"),
     ]
     for content, metadata, message in wrong:
         write_tensors(path, content, metadata)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers import machine
+from problems import KINDS, Problem, problem
 from torch import Tensor
 
-from helpers import machine
 from mep_hw.activation import Box
 from mep_hw.model import Model
 from mep_hw.settle import Nudge, Settled, State
 from mep_hw.substrates.base import Substrate
-from problems import KINDS, Problem, problem
 
 EXACT = {
     "compute__dtype": "float64", "settle__tolerance": 1e-12, "settle__nudged_tolerance": 1e-11,
@@ -43,7 +43,8 @@ def largest_force(p: Problem, state: State, strength: Tensor) -> float:
     state = [value.clone().requires_grad_() for value in state]
     inside = state if p.model.cost.in_energy else state[:-1]
     worst = 0.0
-    for layer, value, slope in zip(p.model.layers, state, torch.autograd.grad(total(p, state, strength), inside), strict=False):
+    slopes = torch.autograd.grad(total(p, state, strength), inside)
+    for layer, value, slope in zip(p.model.layers, state, slopes, strict=False):
         value = value.detach()
         moved = value - slope
         if isinstance(layer.activation, Box):

@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import pytest
 import torch
+from helpers import machine
+from problems import problem
 from torch import Tensor
 
-from helpers import machine
 from mep_hw.settle import Nudge, Settled
 from mep_hw.substrates.base import Substrate
-from problems import problem
 
 SAMPLES = 37
 LIMIT = {torch.float64: 1e-10, torch.float32: 1e-4}

@@ -17,7 +17,7 @@ FULL: dict[str, Any] = {
     "cost": "cross_entropy",
     "layers": [
         {"conv": {"channels": 3, "kernel": 3, "padding": 1}, "after": [{"pool": "avg", "size": 2}]},
-        {"conv": {"channels": 3, "kernel": 3, "padding": 1}, "before": [{"pool": "max", "size": 3, "stride": 1, "padding": 1}]},
+        {"conv": {"channels": 3, "kernel": 2}, "before": [{"pool": "max", "size": 2, "stride": 1, "padding": 1}]},
         {"conv": {"channels": 3, "kernel": 3, "padding": 1}, "activation": {"low": -1.0, "gain": 0.5}, "bias": False},
         {"dense": 6, "activation": "tanh"},
         {"dense": 4},

@@ -84,9 +84,15 @@ class Conformance(Block):
         ge=0, description="largest |norm of contrast / norm of exact gradient - 1|, per layer"
     )
     fixed_point: float = Field(
-        ge=0, description="largest change of a state, in state units, when a settled state settles again"
+        ge=0,
+        description="largest distance of a unit of a settled state from where it minimises the energy, in state units, "
+        "and largest change when the state settles again",
     )
     apply_cosine: float = Field(ge=0, le=1, description="least cosine of realised and intended weight change")
+    apply_gain_error: float = Field(
+        ge=0, description="largest |share of the intended weight change that is realised - 1|, in the mean over repeats"
+    )
+    round_trip: float = Field(ge=0, description="largest |weight read - weight written|, in weight units")
     batch_invariance: float = Field(
         ge=0, description="largest change of a sample's state, in state units, when it settles in another batch size"
     )

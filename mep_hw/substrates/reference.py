@@ -45,7 +45,8 @@ class Reference(Digital):
         moving = torch.ones(len(x), dtype=torch.bool, device=x.device)
         trace: list[Tensor] = []
         for step in range(1, cap + 1):
-            target = self._targets(state, x, nudge)
+            drives = self._drives(state, x)
+            target = self._targets(drives, nudge)
             pull = [goal - value for goal, value in zip(target, state, strict=True)]
             residual = torch.where(moving, largest_change(pull, [torch.zeros_like(p) for p in pull]), residual)
             arrived = moving & (residual <= limit)
@@ -53,7 +54,7 @@ class Reference(Digital):
             moving = moving & ~arrived
             if not bool(moving.any()):
                 break
-            self._advance(state, potential, self._drives(state, x), nudge, moving, options.euler_step)
+            self._advance(state, potential, drives, nudge, moving, options.euler_step)
             if self.record_energy:
                 trace.append(self.energy(state, x, nudge))
         logits = self._drives(state, x)[-1]
@@ -85,9 +86,8 @@ class Reference(Digital):
             drives.append(drive)
         return drives
 
-    def _targets(self, state: State, x: Tensor, nudge: Nudge | None) -> State:
+    def _targets(self, drives: State, nudge: Nudge | None) -> State:
         """Where each layer would come to rest with its neighbours held."""
-        drives = self._drives(state, x)
         goals = [k.activation.rho(d) for k, d in zip(self.model.layers, drives, strict=True) if k.activation is not None]
         return [*goals, self._signal(drives[-1], nudge)]
 

@@ -29,12 +29,12 @@ LOOK_EVERY = 20  # steps between two looks at the loss, each of which waits for 
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What `on_step` is told after every step: position, learning rate, mean loss and mean free sweeps of the batch."""
+    """What `on_step` is told after every step: position, share of the full learning rate, mean loss and free sweeps."""
 
     epoch: int
     step: int
     steps: int
-    lr: float
+    lr_factor: float
     loss: float
     free_sweeps: float
 
@@ -51,10 +51,13 @@ class Samples:
     y: Tensor
 
     @classmethod
-    def of(cls, x: Tensor, y: Tensor, data: Data, step: TrainingStep) -> Samples:
+    def of(cls, x: Tensor, y: Tensor, data: Data, step: TrainingStep, smoothing: float = 0.0) -> Samples:
         place, dtype = step.substrate.torch_device, step.substrate.dtype
         target = one_hot(y, data.classes, dtype) if data.labelled else y.to(dtype)
-        return cls(x.to(place, dtype), target.to(place), y.to(place))
+        if smoothing:
+            target = torch.lerp(target, target.mean(1, keepdim=True).expand_as(target), smoothing)
+        x = step.substrate.model.centred(x.to(place, dtype))
+        return cls(x, target.to(place), y.to(place))
 
 
 def train_epochs(run: Run, step: TrainingStep, data: Data, path: Path | None, resume: bool, on_step: OnStep | None) -> None:
@@ -67,7 +70,7 @@ def train_epochs(run: Run, step: TrainingStep, data: Data, path: Path | None, re
         data, held_x, held_y = data.split(settings.validation, settings.seed)
     else:
         held_x, held_y = data.test_x, data.test_y
-    train = Samples.of(data.x, data.y, data, step)
+    train = Samples.of(data.x, data.y, data, step, settings.label_smoothing)
     held = Samples.of(held_x, held_y, data, step)
     score = "validation_accuracy" if settings.validation else "test_accuracy"
     hopeless = HOPELESS * float(run.model.cost.loss(torch.zeros_like(train.target), train.target).mean())
@@ -89,11 +92,13 @@ def train_epochs(run: Run, step: TrainingStep, data: Data, path: Path | None, re
     _finish(run, step, data, best)
 
 
-def learning_rate(settings: Settings, epoch: int, progress: float) -> float:
-    """The scheduled rate at `progress` (0 to 1) through epoch `epoch` (from 1); cosine falls to 0 at the run's end."""
+def schedule_factor(settings: Settings, epoch: int, progress: float) -> float:
+    """Share of the full learning rate at `progress` (0 to 1) through epoch `epoch` (from 1)."""
+    time = epoch - 1 + progress
+    rise = min(1.0, time / settings.warmup) if settings.warmup else 1.0
     if settings.lr_schedule == "constant":
-        return settings.lr
-    return settings.lr * (1 + math.cos(math.pi * (epoch - 1 + progress) / settings.epochs)) / 2
+        return rise
+    return rise * (1 + math.cos(math.pi * time / settings.epochs)) / 2
 
 
 def _epoch(
@@ -103,19 +108,19 @@ def _epoch(
     total = torch.zeros((), dtype=torch.float64, device=train.x.device)
     hits = torch.zeros((), dtype=torch.int64, device=train.x.device)
     sweeps = torch.zeros((), dtype=torch.float64, device=train.x.device)
-    lr, residual = settings.lr, torch.zeros(1)
+    factor, free = 0.0, None
     for number, rows in enumerate(parts):
-        lr = learning_rate(settings, epoch, number / len(parts))
+        # The middle of the step's interval: with a warm-up the very first step would otherwise do nothing.
+        factor = schedule_factor(settings, epoch, (number + 0.5) / len(parts))
         target = train.target[rows]
-        free = step(train.x[rows], target, lr)
+        free = step(train.x[rows], target, factor)
         loss = step.substrate.model.cost.loss(free.output, target)
         total += loss.sum()
         hits += correct(free, train.y[rows]).sum()
         sweeps += free.sweeps.sum()
-        residual = free.residual
         if on_step is not None:
             mean_sweeps = float(free.sweeps.double().mean())
-            on_step(StepInfo(epoch, number + 1, len(parts), lr, float(loss.mean()), mean_sweeps))
+            on_step(StepInfo(epoch, number + 1, len(parts), factor, float(loss.mean()), mean_sweeps))
         if number % LOOK_EVERY == 0 and not math.isfinite(float(total)):
             break
     mean = float(total) / len(train.x)
@@ -123,11 +128,11 @@ def _epoch(
         raise _diverged(settings, epoch, mean, hopeless, path)
     return {
         "epoch": epoch,
-        "lr": lr,
+        "lr_factor": factor,
         "train_loss": mean,
         "train_accuracy": int(hits) / len(train.x),
         "free_sweeps": float(sweeps) / len(train.x),
-        "residual": float(residual.max()),
+        "residual": 0.0 if free is None else float(free.residual.max()),
     }
 
 
@@ -135,7 +140,7 @@ def _diverged(settings: Settings, epoch: int, loss: float, hopeless: float, path
     kept = f"; the state after epoch {epoch - 1} is in {path}" if path is not None and epoch > 1 else ""
     return DivergenceError(
         "train", "loss", f"{loss:.3g} in epoch {epoch}", rule=f"training diverged (finite and below {hopeless:.3g} is expected)",
-        fix=f"lower lr (now {settings.lr:g}), then momentum (now {settings.momentum:g}) or beta (now {settings.beta:g}){kept}",
+        fix=f"lower lr (now {settings.lr}), then momentum (now {settings.momentum:g}) or beta (now {settings.beta:g}){kept}",
     )  # fmt: skip
 
 

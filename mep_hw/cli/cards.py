@@ -1,0 +1,76 @@
+"""`mep-hw backends` and `mep-hw devices`: what there is, and `show NAME`: one card, field by field with its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel
+
+from mep_hw.cards import Quantity, backend_names, device_names, load_backend, load_device
+from mep_hw.cards.schema import Card
+from mep_hw.cli import flags, output
+from mep_hw.errors import InputError
+
+
+def _commands(
+    kind: str, names: Callable[[], list[str]], load: Callable[[str], Card], columns: Sequence[str], help: str
+) -> typer.Typer:
+    """The two commands for one kind of card; `columns` are the fields that the list shows."""
+    app = typer.Typer(help=help, epilog=f"Examples:\n\nmep-hw {kind}\n\nmep-hw {kind} show {names()[0]}")
+
+    def listing(ctx: typer.Context, as_json: flags.Json = False) -> None:
+        if ctx.invoked_subcommand is not None:
+            if as_json:
+                fix = f"write mep-hw {kind} {ctx.invoked_subcommand} NAME --json"
+                raise InputError(kind, "--json", rule="belongs to the command after it", fix=fix)
+            return
+        cards = [load(name).model_dump(mode="json", include=set(columns)) for name in names()]
+        if as_json:
+            output.print_json({kind: cards})
+        else:
+            output.rows(columns, [[card[column] for column in columns] for card in cards])
+
+    def show(
+        name: Annotated[str, typer.Argument(help="A name from the list, or the path of a card.", show_default=False)],
+        as_json: flags.Json = False,
+    ) -> None:
+        """Print one card with the meaning of its fields."""
+        card = load(name)
+        if as_json:
+            output.print_json(card.model_dump(mode="json"))
+        else:
+            output.line(f"{card.name}: {card.summary}")
+            output.rows(("field", "value", "meaning"), _fields(card))
+
+    app.callback(invoke_without_command=True)(listing)
+    app.command()(show)
+    return app
+
+
+def _fields(block: BaseModel, prefix: str = "") -> Iterator[tuple[str, object, str]]:
+    """Dotted name, value and meaning of every field of a card; the source of a quantity is told with its meaning."""
+    for name, info in type(block).model_fields.items():
+        value, shown, meaning = getattr(block, name), prefix + (info.alias or name), info.description or ""
+        if isinstance(value, Quantity):
+            yield shown, f"{_exact(value.value)} ({value.unit})", f"{meaning}; {value.source}"
+        elif isinstance(value, BaseModel):
+            yield from _fields(value, f"{shown}.")
+        else:
+            yield shown, _exact(value), meaning
+
+
+def _exact(value: object) -> object:
+    """Numbers of a card are shown in full, unlike those of a result."""
+    return "null" if value is None else repr(value) if isinstance(value, float) else value
+
+
+backends = _commands(
+    "backends", backend_names, load_backend, ("name", "summary", "agrees_with", "device", "write_modes"),
+    "List the machines that a model can be trained on.",
+)  # fmt: skip
+devices = _commands(
+    "devices", device_names, load_device, ("name", "summary", "family"),
+    "List the memory cells that a backend can be given.",
+)  # fmt: skip

@@ -1,0 +1,34 @@
+"""From `--model` to a model: layer sizes joined by dashes, or the path of a YAML or JSON description.
+
+Cost and activation are part of a description, so they can be chosen beside sizes only.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mep_hw import spec
+from mep_hw.errors import InputError
+from mep_hw.model import Model
+
+
+def build(text: str, *, seed: int, cost: str | None = None, activation: str | None = None) -> Model:
+    """The model that `text` describes, with initial weights of `seed`; None takes squared_error and hard_sigmoid.
+
+    Raises:
+        ModelError: neither sizes nor a readable, valid file; an unknown cost or activation.
+        InputError: a cost or activation that would have no effect.
+    """
+    if os.sep in text or text.lower().endswith((".yaml", ".yml", ".json")):
+        for name, value in (("cost", cost), ("activation", activation)):
+            if value is not None:
+                fix = f"set it in {text}, or give sizes such as 784-512-10"
+                raise InputError("model", name, value, rule="is part of a model given as a file", fix=fix)
+        return Model(spec.read(text), seed=seed)
+    sizes = spec.sizes(text)
+    if activation is not None and len(sizes) == 2:
+        rule = f"has no effect on {text}, which has no hidden layer"
+        raise InputError("model", "activation", activation, rule=rule, fix="leave it out, or add a hidden layer")
+    layers = [{"dense": n, "activation": activation or "hard_sigmoid"} for n in sizes[1:-1]] + [{"dense": sizes[-1]}]
+    described = {"input": [sizes[0]], "layers": layers, "cost": cost or "squared_error"}
+    return Model(spec.parse(described), seed=seed)

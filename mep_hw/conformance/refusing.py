@@ -1,0 +1,83 @@
+"""Check of refusals: what a card does not list is turned down before anything changes.
+
+`EXAMPLES` holds one cycle of every kind that a schedule can contain, with the write mode it belongs to. A kind missing
+there is found by a test, so that every machine is asked about every kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from mep_hw import estimator
+from mep_hw.cards.schema import WriteMode
+from mep_hw.conformance.problems import problem
+from mep_hw.conformance.report import Finding, fact
+from mep_hw.conformance.subject import Running, Subject, held, start
+from mep_hw.errors import CapabilityError, InputError
+from mep_hw.schedule import Cycle, Registers, Schedule, compile
+
+
+@dataclass(frozen=True)
+class Example:
+    """A kind of cycle: the write mode whose cards execute it, and one that changes these weights a little."""
+
+    mode: WriteMode
+    cycle: Callable[[Tensor], Cycle]
+
+
+def _registers(weights: Tensor) -> Cycle:
+    return Registers(torch.full_like(weights, 0.01))
+
+
+EXAMPLES: dict[type, Example] = {Registers: Example("exact", _registers)}
+
+
+@dataclass(frozen=True)
+class Unheard:
+    """A cycle of a kind that no machine knows."""
+
+
+def refuse(subject: Subject) -> Iterator[Finding]:
+    """Cycles, write modes and complex states that the card does not list are refused, and the weights stay."""
+    run = start(subject, problem("mlp"))
+    c = run.machine.model.trainable[0]
+    weights = run.machine.read(c)
+    small = torch.full_like(weights, 0.01)
+    known = subject.schedule(small)
+    yield _refuses(run, "unknown", c, Schedule((*known.cycles, cast("Cycle", Unheard())), known.intended))
+    for kind, example in EXAMPLES.items():
+        if example.mode not in subject.card.write_modes:
+            cycles = (*known.cycles, example.cycle(weights))
+            yield _refuses(run, kind.__name__, c, Schedule(cycles, known.intended))
+    # Not validated: no real card lists a mode that nobody has heard of.
+    card = subject.card.model_copy(update={"write_modes": ("unheard",)})
+    try:
+        compile(small, None, card, subject.device)
+    except InputError:
+        yield fact("an update is not compiled for a write mode that nobody knows", True)
+    else:
+        yield fact("an update is not compiled for a write mode that nobody knows", False)
+    if not subject.card.complex_states:
+        method = estimator.make("holomorphic", subject.card.training.beta)
+        smooth = start(subject, problem("deep"))
+        try:
+            method.total(smooth.machine, smooth.inputs, smooth.target)
+        except CapabilityError:
+            yield fact("the holomorphic estimator is refused, as the card lists no complex states", True)
+        else:
+            yield fact("the holomorphic estimator is refused, as the card lists no complex states", False)
+
+
+def _refuses(run: Running, kind: str, c: int, schedule: Schedule) -> Finding:
+    before = held(run.machine)
+    try:
+        run.machine.apply(c, schedule)
+    except CapabilityError:
+        same = all(torch.equal(a, b) for a, b in zip(before, held(run.machine), strict=True))
+        return fact(f"a schedule with a cycle of kind {kind} is refused before any of it is executed", same)
+    return fact(f"a schedule with a cycle of kind {kind} is refused", False)

@@ -1,0 +1,170 @@
+"""How long does a training step take, as a ratio to backpropagation through the same layers?
+
+Both sides train the same dense or convolutional net on the same batches with plain SGD and the same squared error, in
+one process, in alternating blocks; the ratio is the median over blocks, so that a busy machine slows both sides alike.
+The EP side is the public training step whole: settle, rule, compile, apply, cost. It runs the fewest sweeps at which
+every layer's contrast has a cosine of at least `BAR` to the exact gradient on a net trained that way; both the sweeps
+and the cosine are part of the result.
+
+The floor: with P_1 weights from the input and P others, backprop needs 2 P_1 + 3 P products per sample, EP with T free
+and N nudged sweeps 2 P_1 + (1 + 2 T + 2 (2 N - 1) + 2) P (the nudged phase holds two copies of the batch, and its first
+sweep reuses the free phase's products). Not valid as a statement about GPUs, where launches dominate.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mep_hw import estimator as estimators
+from mep_hw import machine, rules
+from mep_hw.activation import Box
+from mep_hw.cards import BackendCard
+from mep_hw.coupling import Conv, Dense, Pool
+from mep_hw.errors import ModelError
+from mep_hw.gradcheck import gradient_check
+from mep_hw.model import Model
+from mep_hw.training.step import TrainingStep
+
+BAR = 0.98  # least cosine of any layer on the trained net
+WARM_STEPS = 300  # training steps before the cosine is measured
+LR = 0.02
+BETA = 0.1
+CANDIDATES = [(free, nudged) for nudged in range(1, 6) for free in range(1, 9)]  # sweeps tried, fewest products first
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One row of `mep-hw bench speed`. Times are medians over blocks, in ms per batch; spread is the quartiles of the ratio."""
+
+    model: str
+    batch: int
+    threads: int
+    ep_ms: float
+    backprop_ms: float
+    ratio: float
+    ratio_quartiles: tuple[float, float]
+    floor: float
+    sweeps: tuple[int, int]
+    min_cosine: float
+
+
+def measure_speed(model: Model, *, batch: int = 64, blocks: int = 40, block_steps: int = 5, seed: int = 0) -> Speed:
+    """Train `model` a little on synthetic classes, find the fewest sweeps, then time both sides.
+
+    Raises:
+        ModelError: the model has skips or another loss, which the backprop twin does not have.
+    """
+    inputs, targets = prototypes(model, batch * 40, seed)
+    twin = backprop_twin(model)
+    step = _trained(model, inputs, targets, batch, (8, 5), seed)
+    sweeps, cosine = fewest_sweeps(step.substrate.model, inputs, targets, batch)
+    step = _trained(step.substrate.model, inputs, targets, batch, sweeps, seed)
+    optimiser = torch.optim.SGD(twin.parameters(), lr=LR)
+    x, y = inputs[:batch], targets[:batch]
+
+    def backprop() -> None:
+        optimiser.zero_grad()
+        loss = (twin(x) - y).square().sum(1).mean() / 2
+        loss.backward()
+        optimiser.step()
+
+    times = [(_seconds(lambda: step(x, y), block_steps), _seconds(backprop, block_steps)) for _ in range(blocks)]
+    ratios = [ep / bp for ep, bp in times]
+    quartiles = statistics.quantiles(ratios, n=4)
+    return Speed(
+        model.name, batch, torch.get_num_threads(), 1e3 * statistics.median(ep for ep, _ in times),
+        1e3 * statistics.median(bp for _, bp in times), statistics.median(ratios), (quartiles[0], quartiles[2]),
+        floor(model, *sweeps), sweeps, cosine,
+    )  # fmt: skip
+
+
+def fewest_sweeps(model: Model, inputs: Tensor, targets: Tensor, batch: int) -> tuple[tuple[int, int], float]:
+    """The cheapest (free, nudged) sweeps with cosine >= BAR in every layer of this trained model, and that cosine."""
+    for sweeps in sorted(CANDIDATES, key=lambda s: floor(model, *s)):
+        report = gradient_check(model, (inputs[: 2 * batch], targets[: 2 * batch]), backend=_card(sweeps), beta=BETA, as_trained=True)
+        if report.min_cosine is not None and report.min_cosine >= BAR:
+            return sweeps, report.min_cosine
+    raise ModelError("bench", "model", model.name, rule=f"needs more sweeps than {CANDIDATES[-1]} for cosine {BAR}", fix="use a smaller model")
+
+
+def floor(model: Model, free: int, nudged: int) -> float:
+    """Ratio of products per sample, EP to backprop: what a step could reach if products were all it did."""
+    first = sum(_products(model, c) for c in model.outgoing[0])
+    rest = sum(_products(model, c) for c in range(len(model.couplings))) - first
+    return (2 * first + (1 + 2 * free + 2 * (2 * nudged - 1) + 2) * rest) / (2 * first + 3 * rest)
+
+
+def prototypes(model: Model, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Ten noisy random patterns in [0, 1] and their one-hot classes: learnable, and free of downloads."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = (torch.rand(model.outputs, *model.input_shape, generator=generator) < 0.3).float()
+    labels = torch.randint(model.outputs, (count,), generator=generator)
+    noise = torch.randn(count, *model.input_shape, generator=generator)
+    return (centres[labels] * 0.7 + 0.35 * noise).clamp(0, 1), torch.eye(model.outputs)[labels]
+
+
+def backprop_twin(model: Model) -> nn.Sequential:
+    """The feed-forward net with the same layers and weights: what backprop would train in this model's place."""
+    modules: list[nn.Module] = []
+    if model.spec.skips or not model.cost.in_energy:
+        raise ModelError("bench", "model", model.name, rule="must be a chain with squared error", fix="leave skips and cost out")
+    for coupling, layer, weight in zip(model.couplings, model.layers, model.weights, strict=False):
+        operator = coupling.operator
+        modules += [_pool(pool) for pool in coupling.before]
+        if isinstance(operator, Conv):
+            module: nn.Linear | nn.Conv2d = nn.Conv2d(
+                weight.shape[1], operator.channels, operator.kernel, operator.stride, operator.padding
+            )
+        else:
+            modules += [nn.Flatten()] if len(coupling.operand_shape) > 1 else []
+            module = nn.Linear(weight.shape[1], weight.shape[0])
+        module.weight.data.copy_(weight)
+        modules += [module, *(_pool(pool) for pool in coupling.after)]
+        if isinstance(layer.activation, Box):
+            modules.append(nn.Hardtanh(layer.activation.low, layer.activation.high))
+        elif layer.activation is not None:
+            raise ModelError("bench", "activation", layer.activation, rule="must be a box", fix="use hard_sigmoid")
+    return nn.Sequential(*modules)
+
+
+def _trained(model: Model, inputs: Tensor, targets: Tensor, batch: int, sweeps: tuple[int, int], seed: int) -> TrainingStep:
+    substrate = machine.build(model, _card(sweeps), None, seed)
+    step = TrainingStep(substrate, estimators.make("centered", BETA), rules.make("sgd"), lr=LR)
+    for number in range(WARM_STEPS):
+        rows = slice(number * batch % len(inputs), number * batch % len(inputs) + batch)
+        step(inputs[rows], targets[rows])
+    substrate.store()
+    return step
+
+
+def _card(sweeps: tuple[int, int]) -> BackendCard:
+    return machine.fixed_sweeps(machine.cards("cpu")[0], *sweeps)
+
+
+def _seconds(call: Callable[[], Any], times: int) -> float:
+    call()  # each block starts with its own weights in the cache
+    start = time.perf_counter()
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - start) / times
+
+
+def _products(model: Model, c: int) -> int:
+    """Multiplications per sample of one pass through a coupling."""
+    coupling = model.couplings[c]
+    if isinstance(coupling.operator, Dense):
+        return model.weights[c].numel()
+    height, width = coupling.operator.shape(coupling.operand_shape)[1:]
+    return model.weights[c].numel() * height * width
+
+
+def _pool(pool: Pool) -> nn.Module:
+    kind = nn.AvgPool2d if pool.kind == "avg" else nn.MaxPool2d
+    return kind(pool.size, pool.stride, pool.padding)

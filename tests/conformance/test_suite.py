@@ -1,0 +1,101 @@
+"""Excused checks, exit codes, and that nothing which machines can be asked for is left out of the suite."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from helpers import card
+
+import mep_hw.conformance
+from mep_hw import estimator, rules
+from mep_hw.cards import BackendCard
+from mep_hw.conformance import CHECKS, run
+from mep_hw.conformance.__main__ import main
+from mep_hw.conformance.refusing import EXAMPLES
+from mep_hw.errors import CardError, InputError
+from mep_hw.schedule import Cycle
+
+
+def excused(*names: str, chip: str = "mep_hw.substrates.cpu:Cpu") -> BackendCard:
+    return card("cpu", substrate=chip, conformance__unsupported={name: f"no {name} here" for name in names})
+
+
+def own_card(folder: Path, changed: BackendCard) -> str:
+    path = folder / "chip.yaml"
+    path.write_text(changed.model_dump_json(), encoding="utf-8")  # JSON is YAML
+    return str(path)
+
+
+def test_an_excused_check_is_left_out_with_its_reason() -> None:
+    seen: list[str] = []
+    report = run(excused("cost"), ["cost", "bounds"], on_check=seen.append)
+    assert seen == ["bounds"] and report.ok
+    left_out = [{"check": "cost", "reason": "no cost here"}]
+    assert report.as_dict() == {"backend": "cpu", "passed": ["bounds"], "failed": [], "unsupported": left_out}
+
+
+def test_an_excuse_that_is_no_longer_needed_is_a_failure() -> None:
+    report = run(excused("cost"), ["cost", "bounds"], unsupported=True)
+    assert (report.named("passed"), report.named("failed"), report.named("unsupported")) == (["bounds"], ["cost"], [])
+    (line,) = report.outcomes[1].complaints
+    assert line == "now supported: remove it from the card, which says: no cost here"
+
+
+def test_an_excuse_that_is_needed_stays_one() -> None:
+    report = run(excused("cost", chip="conformance.chips:Cheap"), ["cost"], unsupported=True)
+    assert report.ok and report.named("unsupported") == ["cost"]
+    assert any(not finding.kept for finding in report.outcomes[0].findings)
+
+
+def test_unknown_checks() -> None:
+    with pytest.raises(CardError, match="conformance.unsupported.costs: is not a check; did you mean 'cost'?"):
+        run(excused("costs"), ["bounds"])
+    with pytest.raises(InputError, match="check = gradeint: is not a check; did you mean 'gradient'?"):
+        run("cpu", ["gradeint"])
+
+
+def test_a_machine_that_complains_fails_the_check_and_the_suite_goes_on() -> None:
+    report = run(card("reference", settle__euler_step=None), ["fixed_point", "bounds"])
+    assert (report.named("failed"), report.named("passed")) == (["fixed_point"], ["bounds"])
+    (line,) = report.outcomes[0].complaints
+    assert "euler_step" in line
+
+
+def test_json_and_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--backend", "cpu", "--check", "cost", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == {"backend": "cpu", "passed": ["cost"], "failed": [], "unsupported": []}
+
+
+def test_a_failure_shows_value_and_bar_and_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = own_card(tmp_path, excused("bounds", chip="conformance.chips:Halving"))
+    assert main(["--backend", path, "--check", "apply", "--check", "bounds"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "|realised share - 1| = 0.5, must be at most 1e-05" in printed
+    assert "bounds unsupported: no bounds here" in printed
+
+
+@pytest.mark.parametrize("arguments", [["--backend", "absent"], ["--backend", "cpu", "--check", "absent"]])
+def test_bad_input_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "absent" in err and err.count("\n") == 1
+
+
+def test_every_kind_of_cycle_is_asked_for() -> None:
+    assert set(EXAMPLES) == set(get_args(Cycle) or (Cycle,))
+
+
+@pytest.mark.parametrize("name", [*rules.NAMES, *estimator.NAMES])
+def test_every_rule_and_estimator_is_named_in_some_check_or_test(name: str) -> None:
+    folders = Path(mep_hw.conformance.__file__).parent, Path(__file__).parents[1]
+    texts = (path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py"))
+    assert any(f'"{name}"' in text for text in texts)
+
+
+def test_every_check_says_what_it_means() -> None:
+    for name, check in CHECKS.items():
+        assert check.name == name and check.meaning and check.measure.__doc__

@@ -1,0 +1,61 @@
+"""A schedule realises the update and what is owed; its cost is known before it is executed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import card, machine
+from problems import problem
+
+from mep_hw.errors import ScheduleError
+from mep_hw.outersum import OuterSum, Update, dense
+from mep_hw.schedule import Cost, Registers, compile, predict
+
+FULL = torch.arange(80.0, dtype=torch.float64).reshape(8, 10) / 80
+FACTORS = OuterSum(FULL[:, :2], FULL.T[:, 3:5], scale=-2.0)
+
+
+@pytest.mark.parametrize("update", [FULL, FACTORS], ids=["dense", "factors"])
+@pytest.mark.parametrize("residual", [None, 0.5 * FULL, FACTORS * 0.5], ids=["none", "dense", "factors"])
+def test_the_schedule_realises_update_plus_residual(update: Update, residual: Update | None) -> None:
+    wanted = dense(update) + (0 if residual is None else dense(residual))
+    kept = dense(update).clone()
+    substrate = machine(problem("mlp").model, compute__dtype="float64")
+    before = substrate.read(1)
+    plan = compile(update, residual, substrate.backend, None)
+    assert torch.allclose(dense(plan.intended), wanted, rtol=0, atol=1e-14)
+    predicted = predict(plan, substrate.backend, None)
+    assert substrate.apply(1, plan) == predicted == Cost(cycles=1)
+    assert torch.allclose(substrate.read(1) - before, wanted, rtol=0, atol=1e-14)
+    assert torch.equal(dense(update), kept)
+
+
+def test_factors_stay_factors_where_nothing_is_owed() -> None:
+    (cycle,) = compile(FACTORS, None, card(), None).cycles
+    assert isinstance(cycle, Registers) and cycle.change is FACTORS
+
+
+def test_convolution_updates_keep_their_shape() -> None:
+    update = torch.ones(3, 2, 3, 3)
+    assert dense(compile(update, 2 * update, card(), None).intended).equal(3 * update)
+
+
+def test_a_machine_without_exact_writes_is_refused() -> None:
+    with pytest.raises(ScheduleError, match="backend cpu: write_modes = outer, row"):
+        compile(FULL, None, card(write_modes=["outer", "row"]), None)
+
+
+def test_costs_add_and_what_is_unknown_stays_unknown() -> None:
+    a = Cost(time_s=1.0, energy_j=2.0, cycles=3, slots=4, pulses=5, wear_max=0.1)
+    b = Cost(time_s=0.5, energy_j=None, cycles=1, slots=None, pulses=0, wear_max=0.2)
+    total = a + b
+    assert (total.time_s, total.energy_j, total.cycles, total.slots, total.pulses) == (1.5, None, 4, None, 5)
+    assert total.wear_max == pytest.approx(0.3)
+    assert a + Cost.none() == a == Cost.none() + a
+    assert a + Cost() == Cost()
+
+
+def test_a_cost_as_a_dictionary_uses_the_names_of_the_command_line() -> None:
+    assert Cost(cycles=2).as_dict() == {
+        "time_s": None, "energy_j": None, "cycles": 2, "slots": None, "pulses": None, "wear_max": None,
+    }  # fmt: skip

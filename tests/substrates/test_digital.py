@@ -1,0 +1,164 @@
+"""Registers: a schedule changes the weights by exactly what it says, reading is a copy, a snapshot brings all back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from helpers import card, machine
+from problems import problem
+from torch import Tensor
+
+from mep_hw.errors import CapabilityError
+from mep_hw.model import Model
+from mep_hw.outersum import OuterSum
+from mep_hw.schedule import Cost, Registers, Schedule, compile
+from mep_hw.settle import Nudge
+from mep_hw.substrates.base import Substrate
+
+NAMES = ("cpu", "reference")
+
+
+@pytest.fixture(params=NAMES)
+def build(request: pytest.FixtureRequest) -> Callable[[Model], Substrate]:
+    return lambda model: machine(model, request.param, compute__dtype="float64")
+
+
+def schedule(*changes: Tensor | OuterSum) -> Schedule:
+    return Schedule(tuple(Registers(change) for change in changes), changes[0])
+
+
+def factors(out: int, inputs: int) -> OuterSum:
+    return OuterSum(torch.ones(out, 1).double(), torch.arange(1.0, inputs + 1).double()[:, None], 0.5)
+
+
+def test_apply_adds_every_cycle_to_one_coupling(build: Callable[[Model], Substrate]) -> None:
+    model = problem("mlp").model
+    substrate = build(model)
+    cost = substrate.apply(1, schedule(factors(8, 10), torch.full((8, 10), 0.25).double()))
+    change = torch.arange(1.0, 11).double() * 0.5 + 0.25
+    assert torch.allclose(substrate.read(1), model.weights[1] + change, rtol=0, atol=1e-14)
+    assert torch.equal(substrate.read(0), model.weights[0]) and torch.equal(substrate.read(2), model.weights[2])
+    assert cost.cycles == 2 and cost.energy_j is None
+
+
+def test_apply_changes_convolutions_and_what_is_settled() -> None:
+    p = problem("conv")
+    substrate = machine(p.model, compute__dtype="float64")
+    before = substrate.settle(p.x).output
+    update = torch.full_like(p.model.weights[0], 0.1)
+    substrate.apply(0, compile(update, None, substrate.backend, None))
+    assert torch.allclose(substrate.read(0), p.model.weights[0] + 0.1, rtol=0, atol=1e-14)
+    assert float((substrate.settle(p.x).output - before).abs().max()) > 1e-3
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A cycle of another kind of machine."""
+
+    change: Tensor
+
+
+def test_an_unknown_cycle_is_refused_before_anything_changes(build: Callable[[Model], Substrate]) -> None:
+    substrate = build(problem("mlp").model)
+    before = substrate.read(1)
+    change = torch.ones(8, 10).double()
+    mixed = Schedule((Registers(change), Stranger(change)), change)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(CapabilityError, match="cycle = Stranger"):
+        substrate.apply(1, mixed)
+    assert torch.equal(substrate.read(1), before)
+
+
+def test_read_and_write_copy(build: Callable[[Model], Substrate]) -> None:
+    model = problem("mlp").model
+    substrate = build(model)
+    weights = torch.full((8, 10), 2.0)  # of another number format than the machine's
+    assert substrate.write(1, weights).cycles == 1
+    weights.zero_()
+    held = substrate.read(1)
+    assert held.dtype == torch.float64 and bool((held == 2.0).all())
+    held.zero_()
+    assert bool((substrate.read(1) == 2.0).all()) and not bool((model.weights[1] == 2.0).any())
+
+
+def test_biases_are_registers(build: Callable[[Model], Substrate]) -> None:
+    model = problem("skip").model
+    substrate = build(model)
+    given = model.biases[0]
+    assert given is not None
+    assert substrate.apply_bias(1, schedule(torch.ones(8).double())) == Cost(cycles=1)
+    held = substrate.biases[0]
+    assert held is not None and torch.allclose(held, given + 1, rtol=0, atol=1e-14)
+    with pytest.raises(CapabilityError, match="layer 3: bias"):
+        substrate.apply_bias(3, schedule(torch.ones(8)))
+
+
+def change_everything(substrate: Substrate) -> None:
+    for c in range(len(substrate.model.couplings)):
+        substrate.apply(c, schedule(torch.ones_like(substrate.read(c))))
+    for layer, bias in enumerate(substrate.biases, start=1):
+        if bias is not None:
+            substrate.apply_bias(layer, schedule(torch.ones_like(bias)))
+    torch.rand(3, generator=substrate.generator)
+
+
+def test_a_snapshot_brings_everything_back(build: Callable[[Model], Substrate]) -> None:
+    substrate = build(problem("skip").model)
+    saved = substrate.snapshot()
+    kept = {name: value.clone() for name, value in saved.items()}
+    change_everything(substrate)
+    now = substrate.snapshot()
+    assert now.keys() == kept.keys() and not any(torch.equal(now[name], value) for name, value in kept.items())
+    assert all(torch.equal(saved[name], value) for name, value in kept.items())  # later steps left it alone
+    substrate.restore(saved)
+    change_everything(substrate)  # the machine does not write into the snapshot that it was restored from either
+    substrate.restore(saved)
+    assert all(torch.equal(value, kept[name]) for name, value in substrate.snapshot().items())
+
+
+def test_store_copies_into_the_model(build: Callable[[Model], Substrate]) -> None:
+    model = problem("skip").model
+    substrate = build(model)
+    before = {name: value.clone() for name, value in model.tensors().items()}
+    change_everything(substrate)
+    assert all(torch.equal(value, before[name]) for name, value in model.tensors().items())
+    substrate.store()
+    assert all(torch.allclose(value, before[name] + 1) for name, value in model.tensors().items())
+
+
+def test_the_card_decides_on_the_number_format() -> None:
+    model = problem("mlp").model
+    assert machine(model).read(0).dtype == torch.float32 and machine(model, "reference").read(0).dtype == torch.float64
+
+
+def test_the_seed_decides_the_random_numbers() -> None:
+    model = problem("mlp").model
+    draws = [torch.rand(4, generator=machine(model, seed=seed).generator) for seed in (0, 0, 1)]
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+
+
+def test_the_reference_needs_a_step() -> None:
+    p = problem("mlp")
+    with pytest.raises(CapabilityError, match="settle.euler_step"):
+        machine(p.model, "reference", settle__euler_step=None).settle(p.x)
+
+
+def test_the_reference_reports_its_cap_and_its_energy() -> None:
+    p = problem("tanh")
+    substrate = machine(p.model, "reference", settle__tolerance=1e-6)
+    substrate.record_energy = True
+    settled = substrate.settle(p.x)
+    assert settled.energy is not None and bool((settled.energy.diff(dim=0) <= 1e-9).all())
+    assert bool((settled.residual <= 1e-6).all()) and len(set(settled.sweeps.tolist())) > 1
+    beta = torch.full((6,), 0.3, dtype=torch.float64)
+    for start in (settled, substrate.settle(p.x, Nudge(beta, p.y), settled)):
+        short = substrate.settle(p.x, Nudge(-beta, p.y, sweeps=2), start)
+        assert short.sweeps.tolist() == [2] * 6 and bool((short.residual > 1e-5).all())
+
+
+def test_helpers_refuse_a_field_that_the_card_does_not_have() -> None:
+    assert card(settle__tolerance=0.5).settle.tolerance == 0.5
+    with pytest.raises(AssertionError, match="settle__tolerence"):
+        card(settle__tolerence=0.5)
