@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mep_hw import spec
-from mep_hw.model import Model, convnet, mlp
+from mep_hw.model import Model, convnet, mlp, operator_norm
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,22 @@ class Problem:
 
 
 KINDS = ("mlp", "deep", "tanh", "sigmoid", "cross_entropy", "skip", "conv", "maxpool", "convskip")
+NORM = 0.8  # spectral norm of every coupling between layers
 SMOOTH = ("tanh", "sigmoid")
 
 
 def problem(kind: str, samples: int = 6, dtype: torch.dtype = torch.float64) -> Problem:
-    """A model of that kind with random biases, and `samples` inputs with one-hot targets."""
+    """A model of that kind with random weights and biases, and `samples` inputs with one-hot targets.
+
+    The weights are drawn here, so that a change of the initialisation does not change what is settled.
+    """
     generator = torch.Generator().manual_seed(1)
-    model = _model(kind, dtype)
+    model = structure(kind, dtype)
+    for coupling, weight in zip(model.couplings, model.weights, strict=True):
+        if coupling.weight_shape:
+            drawn = torch.randn(coupling.weight_shape, generator=generator, dtype=torch.float64)
+            fan_in = drawn[0].numel()
+            weight.copy_(drawn * (fan_in**-0.5 if coupling.source == 0 else NORM / operator_norm(coupling, drawn)))
     for bias in model.biases:
         if bias is not None:
             bias.copy_(0.3 * torch.randn(bias.shape, generator=generator, dtype=torch.float64))
@@ -34,7 +43,8 @@ def problem(kind: str, samples: int = 6, dtype: torch.dtype = torch.float64) -> 
     return Problem(model, x, y)
 
 
-def _model(kind: str, dtype: torch.dtype) -> Model:
+def structure(kind: str, dtype: torch.dtype = torch.float64) -> Model:
+    """A model of that kind as it is initialised."""
     image = (2, 8, 8)
     if kind == "mlp":
         return mlp(12, 10, 8, 4, dtype=dtype)

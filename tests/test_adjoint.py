@@ -28,14 +28,14 @@ def described(**fields: Any) -> Model:
 
 
 def pooled_states() -> Model:
-    """Max pooling of a layer's own states; couplings weak enough that the winners are not pushed down to a tie."""
+    """Max pooling of a layer's own states; positive feedback, so that no winner is pushed down to a tie."""
     layers = [
         {"conv": {"channels": 3, "kernel": 3}, "activation": "tanh"},
-        {"conv": {"channels": 4, "kernel": 2}, "before": [{"pool": "max", "size": 2}], "activation": "tanh"},
+        {"conv": {"channels": 4, "kernel": 2}, "before": [{"pool": "max", "size": 2}], "activation": "sigmoid"},
         {"dense": 3},
     ]
     model = described(input=[2, 8, 8], layers=layers)
-    model.weights[1] *= 0.1
+    model.weights[1].abs_().mul_(0.5)
     return model
 
 

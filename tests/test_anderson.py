@@ -14,8 +14,10 @@ from mep_hw.settle import Settled
 def hard(norm: float, activation: str = "hard_sigmoid") -> Model:
     """Three hidden layers whose couplings are so strong that plain sweeps creep."""
     model = mlp(8, 40, 40, 40, 4, activation="tanh" if activation == "tanh" else "hard_sigmoid", dtype=torch.float64)
-    for weight in model.weights[1:-1]:
-        weight.mul_(norm / torch.linalg.matrix_norm(weight, 2))
+    generator = torch.Generator().manual_seed(1)
+    for weight, wanted in zip(model.weights, (None, norm, norm, 0.9), strict=True):
+        drawn = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+        weight.copy_(drawn * (8**-0.5 if wanted is None else wanted / torch.linalg.matrix_norm(drawn, 2)))
     return model
 
 

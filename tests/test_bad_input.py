@@ -33,8 +33,11 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {
         "broken.yaml": CPU.replace("settle:", "settle: ["), "negative.yaml": CPU.replace("lr: 0.1", "lr: -0.1"),
         "unknown.yaml": CPU.replace("free_sweeps", "free_sweps"), "list.yaml": "- 1\n- 2\n",
-        "no_class.yaml": CPU.replace("cpu:Cpu", "cpu:Gpu"), "no_module.yaml": CPU.replace("mep_hw.substrates.cpu:", "nowhere.at_all:"),
-        "net.yaml": "input: [64]\nlayers: [{dense: 8}, {dense: 10}]\n", "odd_net.yaml": "input: [64]\nlayers: [{dens: 8}]\n",
+        "no_class.yaml": CPU.replace("cpu:Cpu", "cpu:Gpu"),
+        "no_module.yaml": CPU.replace("mep_hw.substrates.cpu:", "nowhere.at_all:"),
+        "real.yaml": CPU.replace("complex_states: true", "complex_states: false"),
+        "net.yaml": "input: [64]\nlayers: [{dense: 8}, {dense: 10}]\n",
+        "odd_net.yaml": "input: [64]\nlayers: [{dens: 8}]\n",
         "config.yaml": "epochs: 1\nlearning_rate: 0.1\n", "typo.yaml": "epocs: 1\n", "words.yaml": "epochs: many\n",
         "twice.yaml": "epochs: 1\nepochs: 2\n", "file": "in the way", "cut.safetensors": "\x10",
         "other/readme": "", "mnist_cut/mnist/readme": "", "mnist_altered/mnist/readme": "",
@@ -46,7 +49,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = "mnist/train-images-idx3-ubyte.gz"
     (folder / "mnist_cut" / images).write_bytes(packed[:-9])
     (folder / "mnist_altered" / images).write_bytes(packed)
-    mep_hw.train(mep_hw.mlp(64, 4, 10), epochs=1, batch_size=1437, checkpoint=folder / "other" / "checkpoint.safetensors")
+    checkpoint = folder / "other" / "checkpoint.safetensors"
+    mep_hw.train(mep_hw.mlp(64, 4, 10), epochs=1, batch_size=1437, checkpoint=checkpoint)
     mep_hw.mlp(64, 4, 10).save(folder / "model.safetensors")
     return folder
 
@@ -66,7 +70,7 @@ TRAIN = [
     ("--backend unknown.yaml", "unknown.yaml: settle.free_sweps = 50: is not a known key; did you mean 'free_sweeps'?"),
     ("--backend list.yaml", "list.yaml: must be a block of keys and values"),
     ("--backend no_class.yaml", "substrate = mep_hw.substrates.cpu:Gpu: module mep_hw.substrates.cpu has no class Gpu"),
-    ("--backend no_module.yaml", "substrate = nowhere.at_all:Cpu: module nowhere.at_all is neither on sys.path nor a file"),
+    ("--backend no_module.yaml", "substrate = nowhere.at_all:Cpu: module nowhere.at_all is neither on sys.path nor"),
     ("--device idel", "device = idel: is not a known device; did you mean 'ideal'?"),
     ("--data cifar", "data: name = cifar: is not a known set; known sets: digits, mnist"),
     ("--model 63-8-10", "data: x values per sample = 64: the model takes 63"),
@@ -77,7 +81,7 @@ TRAIN = [
     ("--model nowhere.json", "nowhere.json: cannot be read"),
     ("--model odd_net.yaml", "odd_net.yaml: layers.0.dens = 8: Extra inputs are not permitted"),
     ("--model other/", "other: cannot be read"),
-    ("--model net.yaml --cost cross_entropy", "model: cost = cross_entropy: is part of a model given as a file; set it in"),
+    ("--model net.yaml --cost cross_entropy", "model: cost = cross_entropy: is part of a model given as a file"),
     ("--model net.yaml --activation tanh", "model: activation = tanh: is part of a model given as a file; set it in"),
     ("--model 64-10 --activation tanh", "model: activation = tanh: has no effect on 64-10, which has no hidden layer"),
     ("--cost hinge", "model: cost = hinge: Input should be 'squared_error' or 'cross_entropy'"),
@@ -85,8 +89,8 @@ TRAIN = [
     ("--rule muoon", "train: rule = muoon: is not one of sgd, adam"),
     ("--estimator centred", "estimator = centred: is not one of centered, one_sided"),
     ("--estimator holomorphic", "the holomorphic estimator needs smooth activations"),
-    ("--estimator holomorphic --activation tanh --backend reference", "backend reference: complex_states = False"),
-    ("--estimator continual", "train: estimator = continual: applies several updates per batch and needs rule sgd with"),
+    ("--estimator holomorphic --activation tanh --backend real.yaml", "backend cpu: complex_states = False"),
+    ("--estimator continual", "train: estimator = continual: applies several updates per batch and needs"),
     ("--lr 0", "train: lr = 0.0: must be greater than 0; 0.1 is a good start"),
     ("--lr -0.5", "train: lr = -0.5: must be greater than 0"),
     ("--lr nan", "train: lr = nan: must be a finite number"),
@@ -108,7 +112,7 @@ TRAIN = [
     ("--seed -1", "train: seed = -1: must be >= 0"),
     ("--seed 4294967296", "train: seed = 4294967296: must be < "),
     ("--threads 0", "train: threads = 0: must be >= 1"),
-    ("--config config.yaml", "config.yaml: learning_rate = 0.1: is not a known key; known keys are backend, device, data"),
+    ("--config config.yaml", "config.yaml: learning_rate = 0.1: is not a known key; known keys are backend, device"),
     ("--config typo.yaml", "typo.yaml: epocs = 1: is not a known key; did you mean 'epochs'?"),
     ("--config words.yaml", "words.yaml: epochs = many: must be a whole number; it means: passes over the training"),
     ("--config twice.yaml", "twice.yaml: is not well-formed YAML (key 'epochs' is given twice"),
@@ -119,7 +123,7 @@ TRAIN = [
     ("--out /proc/mep_hw_run", "/proc/mep_hw_run: cannot be written to"),
     ("--out other", "checkpoint.safetensors: already exists and would be overwritten; resume it, or choose another"),
     ("--out other --resume --model 64-5-10 --epochs 1 --batch-size 1437", "differs from the model to train"),
-    ("--out other --resume --model 64-4-10 --epochs 2 --batch-size 1437", "epochs = 1: the run to resume was asked for 2"),
+    ("--out other --resume --model 64-4-10 --epochs 2 --batch-size 1437", ": epochs = 1: the run to resume was asked"),
 ]  # fmt: skip
 
 
@@ -167,7 +171,8 @@ def test_broken_data_files(
 ) -> None:
     monkeypatch.setenv("MEP_HW_DATA", folder)
     refused("train", "--data", "mnist", "--out", "runs/new", message=message, place=place, capsys=capsys)
-    refused("evaluate", "--data", "mnist", "--checkpoint", "model.safetensors", message=message, place=place, capsys=capsys)
+    line = ("evaluate", "--data", "mnist", "--checkpoint", "model.safetensors")
+    refused(*line, message=message, place=place, capsys=capsys)
 
 
 def refused(*args: str, message: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,7 +202,7 @@ PYTHON: list[tuple[str, Callable[[], Any], str]] = [
     ("label_not_whole", lambda: (samples()[0], samples()[1] + 0.5), "data: y[0] = 0.5: labels must be whole numbers"),
     ("nan", lambda: with_entry(0, (5, 2), float("nan")), "data: x[5, 2] = nan: must be finite in float32"),
     ("infinite", lambda: with_entry(0, (5, 2), float("inf")), "data: x[5, 2] = inf: must be finite in float32"),
-    ("nan_in_test", lambda: (samples(), with_entry(0, (1, 1), float("nan"))), "data: test_x[1, 1] = nan: must be finite"),
+    ("nan_in_test", lambda: (samples(), with_entry(0, (1, 1), float("nan"))), "data: test_x[1, 1] = nan"),
     ("empty", lambda: samples(0), "data: x shape = (0, 6): there is nothing to train on"),
     ("lengths_differ", lambda: (samples()[0], samples()[1][:5]), "data: y length = 5: x has 12 samples"),
     ("too_many_features", lambda: samples(features=7), "data: x values per sample = 7: the model takes 6"),

@@ -47,7 +47,7 @@ def error(substrate: Substrate, x: Tensor, y: Tensor, name: str, beta: float, po
     ("name", "points", "order", "beta"),
     [
         ("one_sided", 4, 1, 0.01), ("continual", 4, 1, 0.01), ("centered", 4, 2, 0.02), ("richardson", 4, 4, 0.1),
-        ("holomorphic", 2, 2, 0.02), ("holomorphic", 4, 4, 0.1), ("holomorphic", 6, 6, 0.2),
+        ("holomorphic", 2, 2, 0.02), ("holomorphic", 4, 4, 0.1), ("holomorphic", 6, 6, 0.1),
     ],
 )  # fmt: skip
 def test_order_of_convergence(kind: str, name: str, points: int, order: int, beta: float) -> None:

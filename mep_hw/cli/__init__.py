@@ -53,9 +53,9 @@ app.command(
     epilog=_examples("train --model 64-24-10 --seed 1 --control", "train --data mnist --out runs/a --resume --json")
 )(train)
 app.command(epilog=_examples("evaluate --checkpoint runs/a/checkpoint.safetensors --data mnist"))(evaluate)
-app.command(
-    epilog=_examples("gradcheck --model 64-24-10", "gradcheck --as-trained --data digits --backend reference")
-)(gradcheck)
+app.command(epilog=_examples("gradcheck --model 64-24-10", "gradcheck --as-trained --data digits --backend reference"))(
+    gradcheck
+)
 app.command(epilog=_examples("conformance --backend reference", "conformance --backend chip.yaml --json"))(conformance)
 app.add_typer(cards.backends, name="backends")
 app.add_typer(cards.devices, name="devices")

@@ -59,10 +59,10 @@ def train(options: TrainOptions, as_json: bool) -> None:
 def _report(run: Run, out: Path | None) -> None:
     """The record as tables; what was not asked for is left out, what is not known says so."""
     result = run.as_dict()
-    cost = result.pop("cost")
+    del result["cost"]
     output.pairs((k, v) for k, v in result.items() if v is not None or k not in ("device", "control_accuracy"))
     output.line("\ncost of the weight updates")
-    output.pairs((UNITS.get(name, name), value) for name, value in cost.items())
+    output.pairs((UNITS.get(name, name), value) for name, value in run.cost.as_dict().items())
     if out is not None:
         output.line(f"\nwritten to {out}: {CHECKPOINT}, run.json, history.csv, curve.png")
 

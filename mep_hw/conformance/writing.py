@@ -6,12 +6,11 @@ takes the much smaller ones of late training shows in what it learns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from mep_hw import estimator
 from mep_hw.conformance.problems import problem
 from mep_hw.conformance.report import Finding, at_least, at_most, fact
 from mep_hw.conformance.subject import Running, Subject, held_biases, rounding, start
@@ -21,6 +20,7 @@ from mep_hw.schedule import Cost, Schedule, predict
 
 SHARE = 0.1  # norm of an intended change, as a share of the weights' norm
 REPEATS = 8  # times that an inexact machine realises the same change, for its mean
+RANKS = (1, 16)  # columns of an update: one sample, and as many as a small batch has
 COUNTS = ("cycles", "slots", "pulses")
 KINDS = ("mlp", "conv", "skip")
 
@@ -135,20 +135,21 @@ def biases(subject: Subject) -> Iterator[Finding]:
 
 
 def _changes(run: Running, kind: str) -> Iterator[tuple[int, str, Update]]:
-    """Per trained coupling: the contrast of one batch, and a random dense change; both SHARE of the weights' norm."""
+    """Per trained coupling: random changes, dense and as outer products, each SHARE of the weights' norm."""
     generator = torch.Generator().manual_seed(3)
-    method = estimator.make("centered", run.machine.backend.training.beta)
-    contrast = method.total(run.machine, run.inputs, run.target)
     for c in run.machine.model.trainable:
-        measured, weights = contrast.weights[c], run.machine.read(c)
-        assert measured is not None  # trainable couplings always have one
-        noise = torch.randn(weights.shape, generator=generator, dtype=torch.float64).to(weights)
-        changes: list[tuple[str, Update]] = [("contrast", measured), ("random", noise)]
+        weights = run.machine.read(c)
+        changes: list[tuple[str, Update]] = [("dense", _normal(weights.shape, weights, generator))]
         if weights.dim() == 2:
-            left, right = (torch.randn(n, 2, generator=generator, dtype=torch.float64) for n in weights.shape)
-            changes.append(("rank 2", OuterSum(left.to(weights), right.to(weights))))
+            for rank in RANKS:
+                left, right = (_normal((n, rank), weights, generator) for n in weights.shape)
+                changes.append((f"rank {rank}", OuterSum(left, right)))
         for what, change in changes:
             yield c, f"{kind}, weights {c}, {what}", change * (SHARE * float(weights.norm() / dense(change).norm()))
+
+
+def _normal(shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(like)
 
 
 def _realised(run: Running, c: int, schedule: Schedule) -> Tensor:

@@ -16,7 +16,9 @@ LOAD = {"backends": load_backend, "devices": load_device}
 
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_the_list_has_every_name_in_full(kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_has_every_name_in_full(
+    kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     shown = call(capsys, kind)
     assert (shown.code, shown.err) == (0, "")

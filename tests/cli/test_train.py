@@ -25,10 +25,10 @@ from mep_hw.evaluate import accuracy
 from mep_hw.files import read_tensors
 
 SMALL = ("--model", "64-8-10", "--epochs", "1")
-KEYS = [
-    "backend", "device", "rule", "data", "model", "epochs", "seed", "test_accuracy", "control_accuracy", "seconds", "cost",
-]  # fmt: skip
-COSTS = ["time_s", "energy_j", "cycles", "slots", "pulses", "wear_max"]
+KEYS = "backend device rule data model epochs seed test_accuracy control_accuracy seconds cost".split()
+COSTS = "time_s energy_j cycles slots pulses wear_max".split()
+COLUMNS = "epoch lr_factor train_loss train_accuracy free_sweeps residual validation_accuracy seconds".split()
+FILES = {"checkpoint.safetensors", "run.json", "history.csv", "curve.png"}
 
 # Every option with a value that is not its default, for the cpu backend.
 ALL: dict[str, object] = {
@@ -100,7 +100,7 @@ def test_every_argument_of_train_is_an_option() -> None:
     defaults = {name: info.default for name, info in TrainOptions.model_fields.items() if name in mine - {"data"}}
     assert defaults == {n: p.default for n, p in inspect.signature(mep_hw.train).parameters.items() if n in defaults}
     assert ALL.keys() == TrainOptions.model_fields.keys()
-    assert not [name for name, info in TrainOptions.model_fields.items() if name != "data" and ALL[name] == info.default]
+    assert [name for name, info in TrainOptions.model_fields.items() if ALL[name] == info.default] == ["data"]
 
 
 @pytest.fixture(params=["flags", "file"])
@@ -120,22 +120,22 @@ def test_flags_and_file_reach_the_run_and_leave_its_files(trained: Path) -> None
     not_settings = OWN - {"model"} | {"control", "resume"}
     assert used == {name: value for name, value in ALL.items() if name not in not_settings}
     assert torch.get_num_threads() == 1
-    assert {path.name for path in trained.iterdir()} == {"checkpoint.safetensors", "run.json", "history.csv", "curve.png"}
+    assert {path.name for path in trained.iterdir()} == FILES
     whole = json.loads((trained / "run.json").read_text())
     assert list(whole) == [*KEYS, "settings", "history"] and whole["control_accuracy"] is not None
     with (trained / "history.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [{k: float(v) for k, v in row.items()} for row in table] == whole["history"]
-    assert list(table[0]) == [
-        "epoch", "lr_factor", "train_loss", "train_accuracy", "free_sweeps", "residual", "validation_accuracy", "seconds",
-    ]  # fmt: skip
+    assert list(table[0]) == COLUMNS
     assert (trained / "curve.png").read_bytes().startswith(b"\x89PNG")
     model = mep_hw.load(trained / "checkpoint.safetensors")
     assert model.cost.name == "cross_entropy"
     assert [layer.activation for layer in model.spec.layers] == ["tanh", "tanh", None]
 
 
-def test_given_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_given_flags_win_over_the_file_and_the_file_over_defaults(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "run.yaml").write_text("model: 64-8-10\nepochs: 3\nbatch_size: 700\nlr: 1e-2\ncontrol: true\nseed: 9\n")
     flags = ("--config", tmp_path / "run.yaml", "--epochs", 1, "--seed", 0, "--no-control", "--out", tmp_path / "run")
     printed = call(capsys, "train", *flags, "--json").json
@@ -146,7 +146,8 @@ def test_given_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path
 
 def test_a_model_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "net.yaml"
-    path.write_text("input: [1, 8, 8]\nlayers:\n  - {conv: {channels: 2, kernel: 3}, after: [{pool: avg, size: 2}]}\n  - {dense: 10}\n")
+    convolution = "{conv: {channels: 2, kernel: 3}, after: [{pool: avg, size: 2}]}"
+    path.write_text(f"input: [1, 8, 8]\nlayers:\n  - {convolution}\n  - {{dense: 10}}\n")
     printed = call(capsys, "train", "--model", path, "--epochs", 1, "--batch-size", 200, "--json").json
     assert printed["model"] == "1x8x8-2x3x3-10"
 
@@ -166,8 +167,9 @@ def test_the_checkpoint_holds_the_model_that_the_reported_accuracy_is_of(
 
 
 def start(folder: Path, epochs: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mep_hw", "train", "--model", "64-8-10", "--epochs", str(epochs), "--out", str(folder)]
+    flags = ["--model", "64-8-10", "--epochs", str(epochs), "--out", str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "mep_hw", "train", *flags]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

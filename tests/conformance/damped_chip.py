@@ -12,6 +12,7 @@ from mep_hw import Substrate
 from mep_hw.errors import CapabilityError
 from mep_hw.outersum import dense
 from mep_hw.schedule import Cost, Registers, predict
+from mep_hw.settle import Settled
 
 DAMPING = 0.5
 
@@ -22,8 +23,6 @@ class Damped(Substrate):
         self.held = [self.tensor(w) for w in model.weights]
 
     def settle(self, inputs, nudge=None, start=None):
-        from mep_hw.settle import Settled
-
         options = self.backend.settle
         copies = 1 if nudge is None else len(nudge.beta) // len(inputs)
         x = inputs.repeat(copies, *[1] * (inputs.dim() - 1))

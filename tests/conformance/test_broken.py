@@ -13,7 +13,7 @@ from mep_hw.conformance.subject import Subject
 # "learns" takes longer than all other checks together, and is run where the fault should stop learning.
 QUICK = [name for name in CHECKS if name != "learns"]
 FAULTS: dict[str, set[str]] = {
-    "Deaf": {"fixed_point", "gradient", "learns"},
+    "Deaf": {"fixed_point", "nudge_direction", "gradient", "learns"},
     "Contrary": {"fixed_point", "nudge_direction", "gradient", "learns"},
     "Stale": {"fixed_point", "round_trip", "learns"},
     "Halving": {"apply", "residual"},
