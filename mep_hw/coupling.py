@@ -33,7 +33,13 @@ class Pool:
 
     def shape(self, shape: Shape) -> Shape:
         if len(shape) != 3:
-            raise ModelError("pool", "input", shape, rule="pooling needs (channels, height, width)", fix="pool before Flatten or Linear")
+            raise ModelError(
+                "pool",
+                "input",
+                shape,
+                rule="pooling needs (channels, height, width)",
+                fix="pool before Flatten or Linear",
+            )
         return (shape[0], *(_extent(n, self.size, self.stride, self.padding, "pool") for n in shape[1:]))
 
     def forward(self, value: Tensor) -> Tensor:
@@ -92,7 +98,13 @@ class Conv:
 
     def shape(self, shape: Shape) -> Shape:
         if len(shape) != 3:
-            raise ModelError("conv", "input", shape, rule="convolution needs (channels, height, width)", fix="give input_shape=(C, H, W)")
+            raise ModelError(
+                "conv",
+                "input",
+                shape,
+                rule="convolution needs (channels, height, width)",
+                fix="give input_shape=(C, H, W)",
+            )
         return (self.channels, *(_extent(n, self.kernel, self.stride, self.padding, "conv") for n in shape[1:]))
 
     def weight_shape(self, shape: Shape) -> Shape:
@@ -113,9 +125,7 @@ class Conv:
         return result if add is None else result.add_(add)
 
     def product(self, target: Tensor, source: Tensor, weight_shape: Shape) -> Update:
-        return torch.nn.grad.conv2d_weight(
-            source, list(weight_shape), target, stride=self.stride, padding=self.padding
-        )
+        return torch.nn.grad.conv2d_weight(source, list(weight_shape), target, stride=self.stride, padding=self.padding)
 
 
 @dataclass(frozen=True)
@@ -233,5 +243,11 @@ def _count(shape: Shape) -> int:
 def _extent(n: int, window: int, stride: int, padding: int, what: str) -> int:
     extent = (n + 2 * padding - window) // stride + 1
     if n + 2 * padding < window or extent < 1:
-        raise ModelError(what, "window", window, rule=f"does not fit an input of {n} with padding {padding}", fix="use a smaller window or fewer layers")
+        raise ModelError(
+            what,
+            "window",
+            window,
+            rule=f"does not fit an input of {n} with padding {padding}",
+            fix="use a smaller window or fewer layers",
+        )
     return extent

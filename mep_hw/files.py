@@ -23,7 +23,9 @@ def write_atomic(path: str | Path, content: bytes) -> None:
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
-        raise InputError(str(path.parent), rule=f"cannot be written to ({error.strerror})", fix="choose a folder you own") from None
+        raise InputError(
+            str(path.parent), rule=f"cannot be written to ({error.strerror})", fix="choose a folder you own"
+        ) from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -49,12 +51,16 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(str(path), rule="does not exist or is not a file", fix="give a .safetensors file written by mep_hw")
+        raise CheckpointError(
+            str(path), rule="does not exist or is not a file", fix="give a .safetensors file written by mep_hw"
+        )
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except safetensors.SafetensorError as error:
-        raise CheckpointError(str(path), rule=f"is not a whole safetensors file ({error})", fix="restore it from a copy") from None
+        raise CheckpointError(
+            str(path), rule=f"is not a whole safetensors file ({error})", fix="restore it from a copy"
+        ) from None
 
 
 def require_writable(folder: Path) -> None:
@@ -68,4 +74,6 @@ def require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(str(folder), rule=f"cannot be written to ({error.strerror})", fix="choose a folder you own") from None
+        raise InputError(
+            str(folder), rule=f"cannot be written to ({error.strerror})", fix="choose a folder you own"
+        ) from None

@@ -36,5 +36,7 @@ def build(model: Model, card: BackendCard, device: DeviceCard | None, seed: int)
     """The substrate that the card names, holding the model's weights."""
     kind = import_substrate(card)
     if not issubclass(kind, Substrate):
-        raise CardError(card.origin, "substrate", card.substrate, rule="is not a Substrate", fix="derive it from mep_hw.Substrate")
+        raise CardError(
+            card.origin, "substrate", card.substrate, rule="is not a Substrate", fix="derive it from mep_hw.Substrate"
+        )
     return kind(model, card, device, seed)

@@ -27,7 +27,8 @@ from mep_hw.files import read_tensors, write_tensors
 from mep_hw.spec import BoxSpec, ConvSpec, LayerSpec, ModelSpec, PoolSpec, SkipSpec
 
 INPUT_GAIN = 0.7  # standard deviation of first-layer weights times sqrt(fan-in); inputs are mostly positive
-HIDDEN_NORM = 0.9  # spectral norm of the couplings between layers at the start
+START_INSIDE = 0.2  # state of a box unit without input, above its lower bound
+HIDDEN_NORM = 0.7  # spectral norm of the couplings between layers at the start
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Model:
         generator = torch.Generator().manual_seed(seed)
         self.weights = [_initial(self, k, generator).to(dtype) for k in self.couplings]
         self.offset: Tensor | None = None  # subtracted from every input before it reaches the machine
-        self.biases = [None if k.bias_shape is None else torch.zeros(k.bias_shape, dtype=dtype) for k in self.layers]
+        self.biases = [_initial_bias(k, dtype) for k in self.layers]
         for skip in spec.skips:
             if skip.identity is not None:
                 self.weights[self._skip_index(skip)].fill_(skip.identity)
@@ -157,7 +158,9 @@ def load(path: str | Path) -> Model:
     """
     tensors, metadata = read_tensors(path)
     if "model" not in metadata:
-        raise CheckpointError(str(path), "metadata", rule="holds no model description", fix="give a file written by mep_hw")
+        raise CheckpointError(
+            str(path), "metadata", rule="holds no model description", fix="give a file written by mep_hw"
+        )
     dtype = next((t.dtype for name, t in tensors.items() if name.startswith("weights.")), torch.float32)
     try:
         model = Model(specs.parse(json.loads(metadata["model"])), dtype=dtype)
@@ -208,11 +211,17 @@ def convnet(
     """Convolutions with 2x2 pooling after each (`pool`: "avg", "max" or None), dense hidden layers, a dense read-out."""
     after = [] if pool is None else [{"pool": pool, "size": 2}]
     layers: list[dict[str, object]] = [
-        {"conv": {"channels": n, "kernel": kernel, "stride": stride, "padding": padding}, "after": after, "activation": activation}
+        {
+            "conv": {"channels": n, "kernel": kernel, "stride": stride, "padding": padding},
+            "after": after,
+            "activation": activation,
+        }
         for n in channels
     ]
     layers += [{"dense": n, "activation": activation} for n in hidden] + [{"dense": outputs}]
-    return Model(specs.parse({"input": list(input_shape), "layers": layers, "cost": cost}, "convnet"), seed=seed, dtype=dtype)
+    return Model(
+        specs.parse({"input": list(input_shape), "layers": layers, "cost": cost}, "convnet"), seed=seed, dtype=dtype
+    )
 
 
 def _structure(spec: ModelSpec) -> tuple[tuple[Layer, ...], tuple[Coupling, ...]]:
@@ -230,9 +239,13 @@ def _structure(spec: ModelSpec) -> tuple[tuple[Layer, ...], tuple[Coupling, ...]
         layers.append(Layer(shapes[-1], activation, bias_shape))
     for skip in spec.skips:
         target = shapes[skip.target]
-        operator = Identity() if skip.identity is not None else _conv(skip.conv) if skip.conv else Dense(math.prod(target))
+        operator = (
+            Identity() if skip.identity is not None else _conv(skip.conv) if skip.conv else Dense(math.prod(target))
+        )
         name = f"{skip.source}to{skip.target}"
-        coupling = Coupling(name, skip.source, skip.target, shapes[skip.source], operator, trainable=skip.identity is None)
+        coupling = Coupling(
+            name, skip.source, skip.target, shapes[skip.source], operator, trainable=skip.identity is None
+        )
         if coupling.target_shape != target:
             raise ModelError(
                 "model", f"skip {name}", coupling.target_shape,
@@ -268,6 +281,17 @@ def _initial(model: Model, coupling: Coupling, generator: torch.Generator) -> Te
     else:
         weight *= min(1.0, HIDDEN_NORM / operator_norm(coupling, weight))
     return weight
+
+
+def _initial_bias(layer: Layer, dtype: torch.dtype) -> Tensor | None:
+    """A unit that receives nothing starts inside its range, where it can learn, and not at a bound of its box."""
+    if layer.bias_shape is None:
+        return None
+    box = layer.activation
+    start = 0.0
+    if isinstance(box, Box):
+        start = float(box.inverse(torch.tensor(min(box.low + START_INSIDE, (box.low + box.high) / 2))))
+    return torch.full(layer.bias_shape, start, dtype=dtype)
 
 
 def operator_norm(coupling: Coupling, weight: Tensor, iterations: int = 50) -> float:

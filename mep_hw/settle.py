@@ -103,7 +103,9 @@ def settle(
         copies = len(nudge.beta) // len(inputs)
         spread = _Repeater(copies)
         again = spread if len(start.output) == len(inputs) else _Repeater(1)
-        state = [again(value).to(nudge.beta.dtype) if nudge.beta.is_complex() else again(value) for value in start.state]
+        state = [
+            again(value).to(nudge.beta.dtype) if nudge.beta.is_complex() else again(value) for value in start.state
+        ]
         target, beta = nudge.target.repeat(copies, 1), nudge.beta[:, None]
         fed = {model.couplings[c].target for c in model.outgoing[0]}
         static = [spread(v) if v is not None and n in fed else v for n, v in enumerate(static, start=1)]
@@ -269,7 +271,9 @@ class _Repeater:
 
 
 class _EnergyTrace:
-    def __init__(self, energy: Callable[[State, Tensor, Nudge | None], Tensor], inputs: Tensor, nudge: Nudge | None) -> None:
+    def __init__(
+        self, energy: Callable[[State, Tensor, Nudge | None], Tensor], inputs: Tensor, nudge: Nudge | None
+    ) -> None:
         self.energy, self.inputs, self.nudge = energy, inputs, nudge
         self.values: list[Tensor] = []
 

@@ -156,7 +156,9 @@ def read(path: str | Path) -> ModelSpec:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(str(path), rule=f"cannot be read ({error})", fix="give a YAML file or sizes such as 784-512-10") from None
+        raise ModelError(
+            str(path), rule=f"cannot be read ({error})", fix="give a YAML file or sizes such as 784-512-10"
+        ) from None
     try:
         description = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (yaml.YAMLError, json.JSONDecodeError) as error:

@@ -116,7 +116,9 @@ def train(
 def _checkpoint_path(checkpoint: str | Path | None, resume: bool) -> Path | None:
     if checkpoint is None:
         if resume:
-            raise CheckpointError("train", "resume", True, rule="needs a checkpoint to go on from", fix="give checkpoint=FILE")
+            raise CheckpointError(
+                "train", "resume", True, rule="needs a checkpoint to go on from", fix="give checkpoint=FILE"
+            )
         return None
     path = Path(checkpoint)
     require_writable(path.parent)

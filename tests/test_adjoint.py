@@ -156,7 +156,7 @@ def test_an_unsettled_state_is_refused() -> None:
 def linear(strength: float) -> tuple[Model, Tensor, State]:
     """A model that stays inside its wide boxes, so that its state solves a linear system, and that state."""
     wide = {"low": -1e3, "high": 1e3}
-    model = described(input=[2], layers=layers(2, 2, activation=wide), cost="squared_error")
+    model = described(input=[2], layers=[{"dense": 2, "activation": wide, "bias": False}, {"dense": 2}])
     model.weights[1].copy_(strength * torch.tensor([[1.0, 0.3], [0.2, 0.9]], dtype=torch.float64))
     x = torch.tensor([[0.3, 0.8], [0.5, 0.1], [0.9, 0.4]], dtype=torch.float64)
     return model, x, solved_state(model.weights, x)
@@ -184,7 +184,7 @@ def test_a_saddle_has_a_gradient_too(strength: float, definite: bool) -> None:
 def test_a_flat_energy_is_refused() -> None:
     """At norm 1 a pair of linear units has no restoring force: any common shift is as good."""
     wide = {"low": -1e3, "high": 1e3}
-    model = described(input=[1], layers=layers(1, 1, activation=wide))
+    model = described(input=[1], layers=[{"dense": 1, "activation": wide, "bias": False}, {"dense": 1}])
     model.weights[0].zero_()
     model.weights[1].fill_(1.0)
     zero = torch.zeros(1, 1, dtype=torch.float64)

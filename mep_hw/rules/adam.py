@@ -35,7 +35,9 @@ class Adam(Rule):
         zeros = torch.zeros(shape, dtype=dtype, device=generator.device)
         return {"m": zeros, "v": zeros.clone(), "t": torch.zeros((), dtype=torch.int64)}
 
-    def step(self, contrast: Update, memory: Memory, *, lr: float, weights: Tensor | None = None) -> tuple[Update, Memory]:
+    def step(
+        self, contrast: Update, memory: Memory, *, lr: float, weights: Tensor | None = None
+    ) -> tuple[Update, Memory]:
         g = dense(contrast)
         if weights is not None and self.weight_decay:
             g = g - self.weight_decay * weights

@@ -27,7 +27,9 @@ class Rule(ABC):
         """Memory before the first step, for weights of this shape and number format on the generator's device."""
 
     @abstractmethod
-    def step(self, contrast: Update, memory: Memory, *, lr: float, weights: Tensor | None = None) -> tuple[Update, Memory]:
+    def step(
+        self, contrast: Update, memory: Memory, *, lr: float, weights: Tensor | None = None
+    ) -> tuple[Update, Memory]:
         """The intended weight change and the memory for the next step.
 
         Args:

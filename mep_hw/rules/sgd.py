@@ -31,7 +31,9 @@ class Sgd(Rule):
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         return {"m": torch.zeros(shape, dtype=dtype, device=generator.device)} if self.momentum else {}
 
-    def step(self, contrast: Update, memory: Memory, *, lr: float, weights: Tensor | None = None) -> tuple[Update, Memory]:
+    def step(
+        self, contrast: Update, memory: Memory, *, lr: float, weights: Tensor | None = None
+    ) -> tuple[Update, Memory]:
         if weights is not None and self.weight_decay:
             contrast = _plus(weights * -self.weight_decay, 1.0, contrast)
         if not self.momentum:

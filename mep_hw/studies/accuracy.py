@@ -16,7 +16,9 @@ from mep_hw.studies.environment import environment
 from mep_hw.training.run import Run
 
 
-def accuracy_over_seeds(name: str, train: Callable[[int, Path], Run], seeds: Sequence[int], folder: Path) -> dict[str, Any]:
+def accuracy_over_seeds(
+    name: str, train: Callable[[int, Path], Run], seeds: Sequence[int], folder: Path
+) -> dict[str, Any]:
     """Train once per seed and write `folder/NAME.json` after each.
 
     Args:

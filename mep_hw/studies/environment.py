@@ -41,5 +41,9 @@ def _git(folder: Path, *words: str) -> str | None:
 def _processor() -> str:
     """The processor's marketing name where the system tells it, else its architecture."""
     info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    names = (
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
     return f"{names[0]}, {len(names)} cores" if names else platform.machine()

@@ -88,10 +88,18 @@ def measure_speed(model: Model, *, batch: int = 64, blocks: int = 40, block_step
 def fewest_sweeps(model: Model, inputs: Tensor, targets: Tensor, batch: int) -> tuple[tuple[int, int], float]:
     """The cheapest (free, nudged) sweeps with cosine >= BAR in every layer of this trained model, and that cosine."""
     for sweeps in sorted(CANDIDATES, key=lambda s: floor(model, *s)):
-        report = gradient_check(model, (inputs[: 2 * batch], targets[: 2 * batch]), backend=_card(sweeps), beta=BETA, as_trained=True)
+        report = gradient_check(
+            model, (inputs[: 2 * batch], targets[: 2 * batch]), backend=_card(sweeps), beta=BETA, as_trained=True
+        )
         if report.min_cosine is not None and report.min_cosine >= BAR:
             return sweeps, report.min_cosine
-    raise ModelError("bench", "model", model.name, rule=f"needs more sweeps than {CANDIDATES[-1]} for cosine {BAR}", fix="use a smaller model")
+    raise ModelError(
+        "bench",
+        "model",
+        model.name,
+        rule=f"needs more sweeps than {CANDIDATES[-1]} for cosine {BAR}",
+        fix="use a smaller model",
+    )
 
 
 def floor(model: Model, free: int, nudged: int) -> float:
@@ -114,7 +122,9 @@ def backprop_twin(model: Model) -> nn.Sequential:
     """The feed-forward net with the same layers and weights: what backprop would train in this model's place."""
     modules: list[nn.Module] = []
     if model.spec.skips or not model.cost.in_energy:
-        raise ModelError("bench", "model", model.name, rule="must be a chain with squared error", fix="leave skips and cost out")
+        raise ModelError(
+            "bench", "model", model.name, rule="must be a chain with squared error", fix="leave skips and cost out"
+        )
     for coupling, layer, weight in zip(model.couplings, model.layers, model.weights, strict=False):
         operator = coupling.operator
         modules += [_pool(pool) for pool in coupling.before]
@@ -134,7 +144,9 @@ def backprop_twin(model: Model) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-def _trained(model: Model, inputs: Tensor, targets: Tensor, batch: int, sweeps: tuple[int, int], seed: int) -> TrainingStep:
+def _trained(
+    model: Model, inputs: Tensor, targets: Tensor, batch: int, sweeps: tuple[int, int], seed: int
+) -> TrainingStep:
     substrate = machine.build(model, _card(sweeps), None, seed)
     step = TrainingStep(substrate, estimators.make("centered", BETA), rules.make("sgd"), lr=LR)
     for number in range(WARM_STEPS):

@@ -53,11 +53,15 @@ class Substrate(ABC):
 
     def read(self, coupling: int) -> Tensor:
         """What the hardware holds for one coupling, in the shape of its weights."""
-        raise CapabilityError(f"backend {self.backend.name}", "read", rule="weights cannot be read back", fix="use another backend")
+        raise CapabilityError(
+            f"backend {self.backend.name}", "read", rule="weights cannot be read back", fix="use another backend"
+        )
 
     def write(self, coupling: int, weights: Tensor) -> Cost:
         """Initial programming of one coupling."""
-        raise CapabilityError(f"backend {self.backend.name}", "write", rule="weights cannot be set", fix="use another backend")
+        raise CapabilityError(
+            f"backend {self.backend.name}", "write", rule="weights cannot be set", fix="use another backend"
+        )
 
     def apply_bias(self, layer: int, schedule: Schedule) -> Cost:
         """Execute `schedule` on the bias registers of layer `layer` (counted from 1)."""
@@ -90,5 +94,7 @@ class Substrate(ABC):
         """Go back to a `snapshot`."""
         for c, k in enumerate(self.model.couplings):
             self.write(c, tensors[f"held.{k.name}"])
-        self.biases = [None if b is None else self.tensor(tensors[f"bias.{n}"]) for n, b in enumerate(self.biases, start=1)]
+        self.biases = [
+            None if b is None else self.tensor(tensors[f"bias.{n}"]) for n, b in enumerate(self.biases, start=1)
+        ]
         self.generator.set_state(tensors["generator"])

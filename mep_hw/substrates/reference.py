@@ -88,7 +88,9 @@ class Reference(Digital):
 
     def _targets(self, drives: State, nudge: Nudge | None) -> State:
         """Where each layer would come to rest with its neighbours held."""
-        goals = [k.activation.rho(d) for k, d in zip(self.model.layers, drives, strict=True) if k.activation is not None]
+        goals = [
+            k.activation.rho(d) for k, d in zip(self.model.layers, drives, strict=True) if k.activation is not None
+        ]
         return [*goals, self._signal(drives[-1], nudge)]
 
     def _signal(self, drive: Tensor, nudge: Nudge | None) -> Tensor:
@@ -96,7 +98,13 @@ class Reference(Digital):
         return self.model.cost.signal(drive, beta, target)
 
     def _advance(
-        self, state: State, potential: list[Tensor | None], drives: State, nudge: Nudge | None, moving: Tensor, step: float
+        self,
+        state: State,
+        potential: list[Tensor | None],
+        drives: State,
+        nudge: Nudge | None,
+        moving: Tensor,
+        step: float,
     ) -> None:
         for layer, (drive, value, membrane) in enumerate(zip(drives, state, potential, strict=True)):
             activation = self.model.layers[layer].activation

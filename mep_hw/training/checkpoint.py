@@ -51,7 +51,9 @@ def restore(path: Path, run: Run, step: TrainingStep) -> Best | None:
     tensors, metadata = read_tensors(path)
     where = str(path)
     if "settings" not in metadata:
-        raise CheckpointError(where, "metadata", rule="holds no training run", fix="give a checkpoint written by mep_hw.train")
+        raise CheckpointError(
+            where, "metadata", rule="holds no training run", fix="give a checkpoint written by mep_hw.train"
+        )
     _same_model(where, metadata, run.model)
     _same_settings(where, Settings.model_validate_json(metadata["settings"]), run.settings)
     run.model.load_tensors(tensors, where)

@@ -60,7 +60,9 @@ class Samples:
         return cls(x, target.to(place), y.to(place))
 
 
-def train_epochs(run: Run, step: TrainingStep, data: Data, path: Path | None, resume: bool, on_step: OnStep | None) -> None:
+def train_epochs(
+    run: Run, step: TrainingStep, data: Data, path: Path | None, resume: bool, on_step: OnStep | None
+) -> None:
     """Train from where `run` stands to `settings.epochs`, filling in its history, cost and test accuracy."""
     settings = run.settings
     best: checkpoints.Best | None = None
@@ -102,7 +104,13 @@ def schedule_factor(settings: Settings, epoch: int, progress: float) -> float:
 
 
 def _epoch(
-    settings: Settings, step: TrainingStep, train: Samples, epoch: int, hopeless: float, path: Path | None, on_step: OnStep | None
+    settings: Settings,
+    step: TrainingStep,
+    train: Samples,
+    epoch: int,
+    hopeless: float,
+    path: Path | None,
+    on_step: OnStep | None,
 ) -> dict[str, float]:
     parts = batches(len(train.x), settings.batch_size, settings.seed * 1_000_003 + epoch)
     total = torch.zeros((), dtype=torch.float64, device=train.x.device)

@@ -70,10 +70,14 @@ class Run:
             percent = [100 * (1 - row[name]) for row in self.history]
             error.plot(epochs, percent, label=name.split("_")[0])
         if self.control_accuracy is not None:
-            error.axhline(100 * (1 - self.control_accuracy), color="grey", linestyle="--", label="hidden weights frozen")
+            error.axhline(
+                100 * (1 - self.control_accuracy), color="grey", linestyle="--", label="hidden weights frozen"
+            )
         error.set(xlabel="epoch", ylabel="error (%)", ylim=(0, None))
         error.legend(frameon=False)
-        figure.suptitle(f"{self.settings.model}, {self.settings.data}, {self.settings.backend}, seed {self.settings.seed}")
+        figure.suptitle(
+            f"{self.settings.model}, {self.settings.data}, {self.settings.backend}, seed {self.settings.seed}"
+        )
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=150)
         write_atomic(path, image.getvalue())

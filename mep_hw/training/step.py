@@ -45,7 +45,9 @@ class TrainingStep:
         bound: float | None = None,
         frozen: Collection[int] = (),
     ) -> None:
-        if isinstance(estimator, Continual) and not (isinstance(rule, Sgd) and not rule.momentum and not rule.weight_decay):
+        if isinstance(estimator, Continual) and not (
+            isinstance(rule, Sgd) and not rule.momentum and not rule.weight_decay
+        ):
             raise InputError(
                 "train", "estimator", "continual",
                 rule="applies several updates per batch and needs rule sgd with momentum 0 and weight_decay 0",
@@ -112,7 +114,9 @@ def bounded(model: Model) -> list[int]:
 def _per_layer(lr: float | Sequence[float], depth: int) -> list[float]:
     values = [float(lr)] * depth if isinstance(lr, int | float) else list(lr)
     if len(values) != depth:
-        raise InputError("train", "lr", lr, rule=f"needs one number, or one for each of {depth} layers", fix="give a single number")
+        raise InputError(
+            "train", "lr", lr, rule=f"needs one number, or one for each of {depth} layers", fix="give a single number"
+        )
     return values
 
 
