@@ -15,6 +15,7 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from mep_hw.errors import ModelError
 from mep_hw.outersum import OuterSum, Update
@@ -45,6 +46,8 @@ class Pool:
     def forward(self, value: Tensor) -> Tensor:
         if self.kind == "avg" and value.is_complex():  # linear, and torch pools real numbers only
             return torch.complex(self.forward(value.real), self.forward(value.imag))
+        if value.is_complex():
+            return torch.complex(self.forward(value.real), self.forward(value.imag))
         pool = F.avg_pool2d if self.kind == "avg" else F.max_pool2d
         return pool(value, self.size, self.stride, self.padding)
 
@@ -52,8 +55,10 @@ class Pool:
         if self.kind == "avg" and value.is_complex():
             return torch.complex(self.backward(value.real, source.real), self.backward(value.imag, source.real))
         if self.kind == "avg":
+            if value.is_complex():  # linear, and the library has the real kernel only
+                return torch.complex(self.backward(value.real, source.real), self.backward(value.imag, source.real))
             return torch.ops.aten.avg_pool2d_backward(
-                value, source, [self.size] * 2, [self.stride] * 2, [self.padding] * 2, False, True, None
+                value.contiguous(), source, [self.size] * 2, [self.stride] * 2, [self.padding] * 2, False, True, None
             )
         index = F.max_pool2d(source, self.size, self.stride, self.padding, return_indices=True)[1]
         return torch.ops.aten.max_pool2d_with_indices_backward(
@@ -119,13 +124,11 @@ class Conv:
             parts = (self.backward(part, weight.real, shape, None) for part in (value.real, value.imag))
             result = torch.complex(*parts)
         else:
-            result = torch.nn.grad.conv2d_input(
-                [len(value), *shape], weight, value, stride=self.stride, padding=self.padding
-            )
+            result = conv2d_input([len(value), *shape], weight, value, stride=self.stride, padding=self.padding)
         return result if add is None else result.add_(add)
 
     def product(self, target: Tensor, source: Tensor, weight_shape: Shape) -> Update:
-        return torch.nn.grad.conv2d_weight(source, list(weight_shape), target, stride=self.stride, padding=self.padding)
+        return conv2d_weight(source, list(weight_shape), target, stride=self.stride, padding=self.padding)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ a table of nodes beta_k / beta and of weights w_k beta with sum_k w_k = 0. Error
     holomorphic  N complex nodes on a circle of radius beta       O(beta^N), smooth activations only
     continual    the one-sided difference split over the sweeps   O(beta), weights may move in between
 
-(Laborieux et al. 2021; Laborieux and Zenke 2022, arXiv 2209.00530; Ernoult et al. 2020, arXiv 2005.04168 for continual.)
+(Laborieux et al. 2021; Laborieux and Zenke 2022, arXiv 2209.00530; for continual Ernoult et al. 2020, arXiv
+2005.04168.) Continual applies one update per nudged sweep and is stable only for a learning rate well below beta.
 All of them are first-order wrong where a unit enters or leaves saturation between the phases.
 """
 
@@ -21,25 +22,14 @@ import cmath
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import torch
 from torch import Tensor
 
+from mep_hw.contrast import Contrast, combine, total
 from mep_hw.errors import CapabilityError, InputError
-from mep_hw.model import Model
-from mep_hw.outersum import OuterSum, Update
-from mep_hw.settle import Nudge, Settled, State
+from mep_hw.state import Nudge
 from mep_hw.substrates.base import Substrate
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """Batch means that approach -dL/dW and -dL/db: per coupling (None: not trained) and per layer (None: no bias)."""
-
-    weights: list[Update | None]
-    biases: list[Tensor | None]
-    free: Settled
 
 
 class Estimator(ABC):
@@ -62,7 +52,7 @@ class Estimator(ABC):
     def total(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Contrast:
         """The whole estimate, with the weights left alone in between."""
         parts = list(self.contrasts(substrate, inputs, target))
-        return parts[0] if len(parts) == 1 else _summed(parts)
+        return parts[0] if len(parts) == 1 else total(parts)
 
 
 @dataclass(frozen=True)
@@ -87,7 +77,7 @@ class Nodes(Estimator):
         state = substrate.settle(inputs, Nudge(beta, target), free).state
         if len(weights) > len(nudged):
             state = [torch.cat([a, b]) for a, b in zip(state, free.state, strict=True)]
-        yield combine(substrate.model, substrate, state, [w / (self.beta * batch) for w in weights], inputs, free)
+        yield combine(substrate, state, [w / (self.beta * batch) for w in weights], inputs, free)
 
 
 @dataclass(frozen=True)
@@ -105,7 +95,7 @@ class RandomSign(Estimator):
         nudged = substrate.settle(inputs, Nudge(self.beta * sign, target), free)
         state = [torch.cat([a, b]) for a, b in zip(nudged.state, free.state, strict=True)]
         weights = sign / (self.beta * batch)
-        yield combine(substrate.model, substrate, state, [weights, -weights], inputs, free)
+        yield combine(substrate, state, [weights, -weights], inputs, free)
 
 
 @dataclass(frozen=True)
@@ -126,51 +116,10 @@ class Continual(Estimator):
             start = replace(before, below=None, static=None)
             after = substrate.settle(inputs, Nudge(beta, target, sweeps=1), start)
             state = [torch.cat([a, b]) for a, b in zip(after.state, before.state, strict=True)]
-            yield combine(substrate.model, substrate, state, [weight, -weight], inputs, free)
+            yield combine(substrate, state, [weight, -weight], inputs, free)
             before = after
             if bool((after.residual <= options.nudged_tolerance * self.beta).all()):
                 return
-
-
-def combine(
-    model: Model, products: Substrate, state: State, weights: Sequence[complex | Tensor], inputs: Tensor, free: Settled
-) -> Contrast:
-    """sum_k weights[k] * (local products of copy k), real part; `state` holds len(weights) copies of the batch.
-
-    A weight is a number or a (batch,) tensor. Couplings from the input need one column per sample, because the input is
-    the same in every copy; the others need one per sample and copy (twice that for complex states).
-    """
-    batch = len(inputs)
-    fed = {model.couplings[c].target for c in model.outgoing[0]}
-
-    @cache
-    def weighted(layer: int) -> Tensor:
-        """The layer's states times their copies' weights, (copies * batch, *shape)."""
-        parts = state[layer - 1].split(batch)
-        return torch.cat([_times(part, w) for part, w in zip(parts, weights, strict=True)])
-
-    @cache
-    def folded(layer: int) -> Tensor:
-        """The weighted sum over copies, (batch, *shape), real."""
-        parts, first = state[layer - 1].split(batch), weights[0]
-        if len(parts) == 2 and not isinstance(first, Tensor) and first == -weights[1]:
-            return torch.sub(parts[0], parts[1]).mul_(first.real)
-        return torch.stack([_times(part, w) for part, w in zip(parts, weights, strict=True)]).sum(0).real
-
-    updates: list[Update | None] = []
-    for c, coupling in enumerate(model.couplings):
-        weight = products.read(c) if coupling.routes_by_argmax else model.weights[c]
-        if not coupling.trainable:
-            updates.append(None)
-        elif coupling.source == 0:
-            updates.append(coupling.product(folded(coupling.target), inputs, weight))
-        else:
-            updates.append(_product(coupling, weighted(coupling.target), state[coupling.source - 1], weight))
-    biases: list[Tensor | None] = []
-    for number, layer in enumerate(model.layers, start=1):
-        value = folded(number) if number in fed else weighted(number).real
-        biases.append(None if layer.bias_shape is None else value.sum(0).sum_to_size(layer.bias_shape))
-    return Contrast(updates, biases, free)
 
 
 def make(name: str, beta: float, points: int = 4) -> Estimator:
@@ -220,36 +169,3 @@ def _per_copy(values: Sequence[complex], batch: int, like: Tensor) -> Tensor:
     dtype = like.dtype.to_complex() if is_complex else like.dtype
     entries = values if is_complex else [complex(v).real for v in values]
     return torch.tensor(entries, dtype=dtype, device=like.device).repeat_interleave(batch)
-
-
-def _times(part: Tensor, weight: complex | Tensor) -> Tensor:
-    if isinstance(weight, Tensor):
-        weight = weight.reshape(-1, *[1] * (part.dim() - 1))
-    return part * weight
-
-
-def _product(coupling, target: Tensor, source: Tensor, weight: Tensor) -> Update:
-    if not target.is_complex():
-        return coupling.product(target, source, weight)
-    # Re(t s) = Re t Re s - Im t Im s: the real and the imaginary products stand side by side.
-    rows = torch.cat([target.real, -target.imag]), torch.cat([source.real, source.imag])
-    return coupling.product(*rows, weight)
-
-
-def _summed(parts: Sequence[Contrast]) -> Contrast:
-    weights: list[Update | None] = []
-    for group in zip(*(part.weights for part in parts), strict=True):
-        present = [u for u in group if u is not None]
-        if not present:
-            weights.append(None)
-        elif all(isinstance(u, OuterSum) for u in present):
-            factors = [u for u in present if isinstance(u, OuterSum)]
-            left = torch.cat([u.left * u.scale for u in factors], 1)
-            weights.append(OuterSum(left, torch.cat([u.right for u in factors], 1)))
-        else:
-            weights.append(torch.stack([u for u in present if isinstance(u, Tensor)]).sum(0))
-    biases = [
-        None if group[0] is None else torch.stack([b for b in group if b is not None]).sum(0)
-        for group in zip(*(part.biases for part in parts), strict=True)
-    ]
-    return Contrast(weights, biases, parts[0].free)

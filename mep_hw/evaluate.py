@@ -24,8 +24,10 @@ BATCH = 500  # samples settled together; results do not depend on it
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy on the test part (on all samples when there is no test part). Settling changes nothing, so cost is unknown
-    until a card describes what a read costs."""
+    """Accuracy on the test part, or on all samples when there is no test part.
+
+    Settling writes nothing, and no card describes what it takes, so every figure of the cost is unknown.
+    """
 
     backend: str
     device: str | None

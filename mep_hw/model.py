@@ -10,34 +10,20 @@ The initial weights respect that; training may leave it, and settling then repor
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from mep_hw import spec as specs
-from mep_hw.activation import NAMED, Activation, Box
 from mep_hw.cost import COSTS, Cost
-from mep_hw.coupling import Conv, Coupling, Dense, Identity, Pool, Shape
+from mep_hw.coupling import Shape
 from mep_hw.errors import CheckpointError, ModelError
 from mep_hw.files import read_tensors, write_tensors
-from mep_hw.spec import BoxSpec, ConvSpec, LayerSpec, ModelSpec, PoolSpec, SkipSpec
-
-INPUT_GAIN = 0.7  # standard deviation of first-layer weights times sqrt(fan-in); inputs are mostly positive
-START_INSIDE = 0.2  # state of a box unit without input, above its lower bound
-HIDDEN_NORM = 0.7  # spectral norm of the couplings between layers at the start
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer's shape (without the batch), non-linearity and bias shape; the read-out has no activation."""
-
-    shape: Shape
-    activation: Activation | None
-    bias_shape: Shape | None
+from mep_hw.initial import initial_bias, initial_weight
+from mep_hw.spec import BoxSpec, ModelSpec, SkipSpec
+from mep_hw.structure import structure
 
 
 class Model:
@@ -50,13 +36,13 @@ class Model:
         self.spec = spec
         self.input_shape: Shape = spec.input
         self.cost: Cost = COSTS[spec.cost]
-        self.layers, self.couplings = _structure(spec)
+        self.layers, self.couplings = structure(spec)
         self.incoming = [[c for c, k in enumerate(self.couplings) if k.target == n] for n in range(self.depth + 1)]
         self.outgoing = [[c for c, k in enumerate(self.couplings) if k.source == n] for n in range(self.depth + 1)]
         generator = torch.Generator().manual_seed(seed)
-        self.weights = [_initial(self, k, generator).to(dtype) for k in self.couplings]
+        self.weights = [initial_weight(k, generator).to(dtype) for k in self.couplings]
         self.offset: Tensor | None = None  # subtracted from every input before it reaches the machine
-        self.biases = [_initial_bias(k, dtype) for k in self.layers]
+        self.biases = [initial_bias(k, dtype) for k in self.layers]
         for skip in spec.skips:
             if skip.identity is not None:
                 self.weights[self._skip_index(skip)].fill_(skip.identity)
@@ -120,7 +106,8 @@ class Model:
             if theirs is None or theirs.shape != mine.shape:
                 raise CheckpointError(
                     where, name, "absent" if theirs is None else tuple(theirs.shape),
-                    rule=f"must have shape {tuple(mine.shape)} for model {self.name}", fix="load it into the model that wrote it",
+                    rule=f"must have shape {tuple(mine.shape)} for model {self.name}",
+                    fix="load it into the model that wrote it",
                 )  # fmt: skip
             mine.copy_(theirs)
 
@@ -187,7 +174,8 @@ def mlp(
     """
     if len(sizes) < 2:
         raise ModelError("mlp", "sizes", sizes, rule="needs an input and an output size", fix="write mlp(64, 128, 10)")
-    layers = [{"dense": n, "activation": activation} for n in sizes[1:-1]] + [{"dense": sizes[-1]}]
+    layers: list[dict[str, object]] = [{"dense": n, "activation": activation} for n in sizes[1:-1]]
+    layers.append({"dense": sizes[-1]})
     extra = [{"source": a, "target": b, "dense": True} for a, b in skips]
     description = {"input": [sizes[0]], "layers": layers, "skips": extra, "cost": cost}
     return Model(specs.parse(description, "mlp"), seed=seed, dtype=dtype)
@@ -208,9 +196,10 @@ def convnet(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> Model:
-    """Convolutions with 2x2 pooling after each (`pool`: "avg", "max" or None), dense hidden layers, a dense read-out."""
+    """Convolutions, each with 2x2 pooling (`pool`: "avg", "max" or None), dense hidden layers and a dense read-out."""
     after = [] if pool is None else [{"pool": pool, "size": 2}]
-    layers: list[dict[str, object]] = [
+    layers: list[dict[str, object]] = []
+    layers += [
         {
             "conv": {"channels": n, "kernel": kernel, "stride": stride, "padding": padding},
             "after": after,
@@ -218,91 +207,8 @@ def convnet(
         }
         for n in channels
     ]
-    layers += [{"dense": n, "activation": activation} for n in hidden] + [{"dense": outputs}]
+    layers += [{"dense": n, "activation": activation} for n in hidden]
+    layers.append({"dense": outputs})
     return Model(
         specs.parse({"input": list(input_shape), "layers": layers, "cost": cost}, "convnet"), seed=seed, dtype=dtype
     )
-
-
-def _structure(spec: ModelSpec) -> tuple[tuple[Layer, ...], tuple[Coupling, ...]]:
-    shapes: list[Shape] = [spec.input]
-    layers: list[Layer] = []
-    couplings: list[Coupling] = []
-    for number, layer in enumerate(spec.layers, start=1):
-        operator = _conv(layer.conv) if layer.conv else Dense(layer.dense or 0)
-        before, after = (tuple(_pool(p) for p in pools) for pools in (layer.before, layer.after))
-        coupling = Coupling(str(number), number - 1, number, shapes[-1], operator, before, after)
-        shapes.append(coupling.target_shape)
-        couplings.append(coupling)
-        bias_shape = (shapes[-1][0], *([1] * (len(shapes[-1]) - 1))) if layer.bias else None
-        activation = None if number == len(spec.layers) else _activation(layer)
-        layers.append(Layer(shapes[-1], activation, bias_shape))
-    for skip in spec.skips:
-        target = shapes[skip.target]
-        operator = (
-            Identity() if skip.identity is not None else _conv(skip.conv) if skip.conv else Dense(math.prod(target))
-        )
-        name = f"{skip.source}to{skip.target}"
-        coupling = Coupling(
-            name, skip.source, skip.target, shapes[skip.source], operator, trainable=skip.identity is None
-        )
-        if coupling.target_shape != target:
-            raise ModelError(
-                "model", f"skip {name}", coupling.target_shape,
-                rule=f"must give the shape {target} of layer {skip.target}", fix="match channels, stride and padding",
-            )  # fmt: skip
-        couplings.append(coupling)
-    return tuple(layers), tuple(couplings)
-
-
-def _activation(layer: LayerSpec) -> Activation:
-    if isinstance(layer.activation, BoxSpec):
-        return Box(**layer.activation.model_dump())
-    return NAMED[layer.activation or "hard_sigmoid"]
-
-
-def _conv(conv: ConvSpec) -> Conv:
-    return Conv(conv.channels, conv.kernel, conv.stride, conv.padding)
-
-
-def _pool(pool: PoolSpec) -> Pool:
-    return Pool(pool.pool, pool.size, pool.stride or pool.size, pool.padding)
-
-
-def _initial(model: Model, coupling: Coupling, generator: torch.Generator) -> Tensor:
-    """Gaussian with variance 1 / fan-in, times INPUT_GAIN^2 from the input and scaled down to HIDDEN_NORM elsewhere."""
-    shape = coupling.weight_shape
-    weight = torch.randn(shape, generator=generator, dtype=torch.float64)
-    if not shape:
-        return weight
-    weight /= math.sqrt(math.prod(shape[1:]))
-    if coupling.source == 0:
-        weight *= INPUT_GAIN
-    else:
-        weight *= min(1.0, HIDDEN_NORM / operator_norm(coupling, weight))
-    return weight
-
-
-def _initial_bias(layer: Layer, dtype: torch.dtype) -> Tensor | None:
-    """A unit that receives nothing starts inside its range, where it can learn, and not at a bound of its box."""
-    if layer.bias_shape is None:
-        return None
-    box = layer.activation
-    start = 0.0
-    if isinstance(box, Box):
-        start = float(box.inverse(torch.tensor(min(box.low + START_INSIDE, (box.low + box.high) / 2))))
-    return torch.full(layer.bias_shape, start, dtype=dtype)
-
-
-def operator_norm(coupling: Coupling, weight: Tensor, iterations: int = 50) -> float:
-    """Spectral norm of s -> Phi(s; weight): exact for dense couplings, by power iteration (a lower bound) otherwise."""
-    if isinstance(coupling.operator, Dense) and not coupling.before:
-        return float(torch.linalg.matrix_norm(weight, 2))
-    generator = torch.Generator().manual_seed(0)
-    vector = torch.randn((1, *coupling.source_shape), generator=generator, dtype=weight.dtype)
-    norm = 0.0
-    for _ in range(iterations):
-        vector = vector / vector.norm().clamp_min(1e-300)
-        vector = coupling.backward(coupling.forward(vector, weight), weight, vector)
-        norm = math.sqrt(float(vector.norm()))
-    return norm

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -16,7 +16,7 @@ from mep_hw.training.loop import OnStep, StepInfo
 @contextmanager
 def progress_bar(
     settings: Settings, show: bool | None, on_step: OnStep | None, label: str = "train"
-) -> Iterator[OnStep | None]:
+) -> Generator[OnStep | None]:
     """A step callback that moves a bar and then calls `on_step`; just `on_step` where no bar is to be shown."""
     if show is False or (show is None and not sys.stderr.isatty()):
         yield on_step

@@ -1,9 +1,9 @@
 """The shared settling loop: block Gauss-Seidel sweeps over layers, for every substrate that offers products.
 
-One layer's exact minimiser with its neighbours held is s_l = rho(b_l + Phi(s below) + Phi^T(s above)), so a sweep visits
-the layers in turn and sets each to it; the energy falls with every visit. The free phase sweeps from input to output,
-starting from a feed-forward pass. The nudged phase sweeps from output to input: in any other order a few sweeps leave
-the early layers exactly where they were. What the input contributes never changes and is computed once.
+One layer's exact minimiser with its neighbours held is s_l = rho(b_l + Phi(s below) + Phi^T(s above)), so a sweep
+visits the layers in turn and sets each to it; the energy falls with every visit. The free phase sweeps from input to
+output, starting from a feed-forward pass. The nudged phase sweeps from output to input: in any other order a few sweeps
+leave the early layers exactly where they were. What the input contributes never changes and is computed once.
 
 Each sample stops by itself, when no entry of its state moved by more than the tolerance in one sweep; it then leaves
 the batch, so results do not depend on which samples were settled together. This finds a minimum only where sweeps
@@ -12,10 +12,8 @@ contract, see mep_hw.model; the residual returned says whether they did.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,63 +21,8 @@ from torch import Tensor
 from mep_hw.anderson import Anderson
 from mep_hw.cards.schema import SettleOptions
 from mep_hw.model import Model
-
-State = list[Tensor]  # s_1 .. s_L, each (rows, *layer.shape)
-
-
-@dataclass(frozen=True)
-class Nudge:
-    """Pull the read-out towards `target` (batch, outputs) with strength `beta` (copies * batch,), real or complex.
-
-    Copies of one batch, one per strength, are settled together: rows [k * batch, (k + 1) * batch) are copy k.
-    `sweeps` caps this call below the backend's own cap.
-    """
-
-    beta: Tensor
-    target: Tensor
-    sweeps: int | None = None
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A state and how well it is settled; `rows` is copies * batch.
-
-    state: s_1 .. s_L, each (rows, *shape); with cross entropy s_L is the error current sent back.
-    output: (rows, outputs), the read-out: s_L, or the logits with cross entropy.
-    sweeps: (rows,) sweeps (or integration steps) until the sample stopped.
-    last_change: the residual, or the state one sweep earlier, from which it is computed when somebody asks.
-    energy: (sweeps, rows) E, or E + beta C in a nudged phase, after each sweep, when it was asked for.
-    """
-
-    state: State
-    output: Tensor
-    sweeps: Tensor
-    last_change: Tensor | State = field(repr=False)
-    energy: Tensor | None = None
-    # What the layers below contributed at this state; lets a nudged phase that starts here skip its first products.
-    below: State | None = field(default=None, repr=False)
-    static: list[Tensor | None] | None = field(default=None, repr=False)
-
-    @cached_property
-    def residual(self) -> Tensor:
-        """(rows,) largest change of any state entry in the last sweep."""
-        if isinstance(self.last_change, Tensor):
-            return self.last_change
-        return largest_change(self.state, self.last_change)
-
-
-class Coupled(Protocol):
-    """The products a substrate has to offer; both directions go through the same stored weights."""
-
-    biases: list[Tensor | None]
-
-    def couple(self, c: int, source: Tensor, add: Tensor | None) -> Tensor:
-        """Phi_c(source) + add."""
-        ...
-
-    def couple_back(self, c: int, target: Tensor, source: Tensor, add: Tensor | None) -> Tensor:
-        """Phi_c^T(target) + add; `source` gives the shape, and with max pooling the argmax."""
-        ...
+from mep_hw.state import Nudge, Settled, State, largest_change
+from mep_hw.sweep import Coupled, Sweeper
 
 
 def settle(
@@ -94,7 +37,7 @@ def settle(
     """Settle one batch of inputs (batch, *input_shape); `energy`, where given, is recorded after every sweep."""
     if nudge is None:
         static = _static(model, substrate, inputs)  # not from `start`, which may be of other inputs or older weights
-        sweeper = _Sweeper(model, substrate, static, len(inputs))
+        sweeper = Sweeper(model, substrate, static, len(inputs))
         state = sweeper.feed_forward() if start is None else list(start.state)
         tolerance, cap = options.tolerance, options.free_sweeps
     else:
@@ -110,88 +53,14 @@ def settle(
         fed = {model.couplings[c].target for c in model.outgoing[0]}
         static = [spread(v) if v is not None and n in fed else v for n, v in enumerate(static, start=1)]
         below = None if start.below is None else [again(value) for value in start.below]
-        sweeper = _Sweeper(model, substrate, static, len(nudge.beta), beta, target, below)
+        sweeper = Sweeper(model, substrate, static, len(nudge.beta), beta, target, below)
         tolerance, cap = options.nudged_tolerance * nudge.beta.abs(), nudge.sweeps or options.nudged_sweeps
     record = None if energy is None else _EnergyTrace(energy, inputs, nudge)
     return _iterate(sweeper, state, tolerance, cap, options.anderson, record)
 
 
-class _Sweeper:
-    """One phase's fixed quantities, and the sweep that uses them."""
-
-    def __init__(
-        self,
-        model: Model,
-        substrate: Coupled,
-        static: list[Tensor | None],
-        rows: int,
-        beta: Tensor | None = None,
-        target: Tensor | None = None,
-        below: State | None = None,
-    ) -> None:
-        self.model, self.substrate, self.rows = model, substrate, rows
-        self.static, self.beta, self.target, self.start_below = list(static), beta, target, below
-        self.nudged = beta is not None
-        self.below: list[Tensor] = [torch.empty(0)] * model.depth
-        self.output = torch.empty(0)
-        self.silent = not (model.cost.in_energy or self.nudged)  # the read-out sends nothing back
-        self.inner = [[c for c in group if model.couplings[c].source > 0] for group in model.incoming]
-
-    def feed_forward(self) -> State:
-        state: State = []
-        for layer in range(1, self.model.depth + 1):
-            self._visit(state, layer, feedback=False)
-        return state
-
-    def sweep(self, state: State) -> None:
-        """Replace every entry of `state`; entries are new tensors, so the old ones stay valid."""
-        if not self.nudged:
-            for layer in range(1, self.model.depth + 1):
-                self._visit(state, layer)
-            return
-        for layer in range(self.model.depth, 0, -1):
-            self._visit(state, layer, None if self.start_below is None else self.start_below[layer - 1])
-        self.start_below = None
-
-    def _visit(self, state: State, layer: int, below: Tensor | None = None, feedback: bool = True) -> None:
-        model, substrate = self.model, self.substrate
-        fixed = self.static[layer - 1]
-        if below is None:
-            below = fixed
-            for c in self.inner[layer]:
-                below = substrate.couple(c, state[model.couplings[c].source - 1], below)
-        assert below is not None  # every layer has an incoming coupling
-        drive = below
-        if feedback:
-            for c in model.outgoing[layer]:
-                above = model.couplings[c].target
-                if not (self.silent and above == model.depth):
-                    drive = substrate.couple_back(c, state[above - 1], state[layer - 1], drive)
-        self.below[layer - 1] = below
-        activation = model.layers[layer - 1].activation
-        if activation is None:
-            value = model.cost.signal(drive, self.beta, self.target)
-            self.output = value if model.cost.in_energy else drive
-        else:
-            value = activation.rho(drive) if drive is below else activation.rho_(drive)
-        if layer > len(state):
-            state.append(value)
-        else:
-            state[layer - 1] = value
-
-    def keep(self, rows: Tensor) -> None:
-        """Go on with these rows only."""
-        for c in self.model.outgoing[0]:  # the other layers hold a bias there, which has no rows
-            layer = self.model.couplings[c].target - 1
-            value = self.static[layer]
-            self.static[layer] = None if value is None else value[rows]
-        if self.beta is not None and self.target is not None:
-            self.beta, self.target = self.beta[rows], self.target[rows]
-        self.rows = len(rows)
-
-
 def _iterate(
-    sweeper: _Sweeper, state: State, tolerance: float | Tensor, cap: int, memory: int, record: _EnergyTrace | None
+    sweeper: Sweeper, state: State, tolerance: float | Tensor, cap: int, memory: int, record: _EnergyTrace | None
 ) -> Settled:
     rows = sweeper.rows
     limit = torch.as_tensor(tolerance, dtype=state[0].real.dtype, device=state[0].device).expand(rows)
@@ -235,15 +104,6 @@ def _iterate(
         sweeper.keep(kept)
     assert final is not None  # cap >= 1, and the last sweep always stores
     return final if record is None else replace(final, energy=record.result())
-
-
-def largest_change(new: Sequence[Tensor], old: Sequence[Tensor]) -> Tensor:
-    """max over layers and entries of |new - old|, per row."""
-    changes = [(a - b).abs_() if not a.is_complex() else (a - b).abs() for a, b in zip(new, old, strict=True)]
-    worst = changes[0].flatten(1).amax(1)
-    for change in changes[1:]:
-        worst = torch.maximum(worst, change.flatten(1).amax(1))
-    return worst
 
 
 def _static(model: Model, substrate: Coupled, inputs: Tensor) -> list[Tensor | None]:
@@ -293,13 +153,13 @@ class _EnergyTrace:
         return torch.stack(self.values)
 
 
-def _snapshot(sweeper: _Sweeper, state: State, sweeps: Tensor, last_change: Tensor | State) -> Settled:
+def _snapshot(sweeper: Sweeper, state: State, sweeps: Tensor, last_change: Tensor | State) -> Settled:
     below = None if sweeper.nudged else list(sweeper.below)
     static = None if sweeper.nudged else sweeper.static
     return Settled(list(state), sweeper.output, sweeps, last_change, None, below, static)
 
 
-def _empty_like(sweeper: _Sweeper, state: State, residual: Tensor, rows: int) -> Settled:
+def _empty_like(sweeper: Sweeper, state: State, residual: Tensor, rows: int) -> Settled:
     def empty(value: Tensor) -> Tensor:
         return value.new_empty(rows, *value.shape[1:])
 

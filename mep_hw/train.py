@@ -59,7 +59,7 @@ def train(
         data: None for the bundled digits, "digits", "mnist", (x, y), ((x, y), (test_x, test_y)), or DataLoaders.
         backend: a card's name or path.
         device: a memory-cell card's name or path; None takes the backend's own.
-        rule, epochs, batch_size, lr, beta, momentum, weight_decay, lr_schedule: None takes the card's `training:` value.
+        rule, epochs, batch_size, lr, beta, momentum, weight_decay, lr_schedule: None takes the card's value.
             lr is one number or one per layer; momentum is beta1 for rule adam; the schedule is "constant" or "cosine".
         estimator: see `mep_hw.estimator`.
         warmup: epochs over which the learning rate rises from 0.
@@ -90,6 +90,8 @@ def train(
         spectral_bound=spectral_bound, centre=centre, label_smoothing=label_smoothing, free_sweeps=free_sweeps,
         nudged_sweeps=nudged_sweeps, seed=seed, validation=validation,
     )  # fmt: skip
+    how = rules.make(settings.rule, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    estimate = estimators.make(settings.estimator, settings.beta)
     card = machine.fixed_sweeps(card, settings.free_sweeps, settings.nudged_sweeps)
     path = _checkpoint_path(checkpoint, resume)
     if settings.centre:
@@ -97,9 +99,7 @@ def train(
     initial = copy.deepcopy(model) if control else None
 
     def prepare(subject: Model, frozen: list[int]) -> TrainingStep:
-        how = rules.make(settings.rule, momentum=settings.momentum, weight_decay=settings.weight_decay)
         substrate = machine.build(subject, card, cell, settings.seed)
-        estimate = estimators.make(settings.estimator, settings.beta)
         return TrainingStep(substrate, estimate, how, lr=settings.lr, bound=settings.spectral_bound, frozen=frozen)
 
     run = Run(model, settings)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from mep_hw.activation import Box
 from mep_hw.coupling import Pool
 from mep_hw.schedule import Cost, Schedule
-from mep_hw.settle import Nudge, Settled, State
+from mep_hw.state import Nudge, Settled, State
 from mep_hw.substrates.base import Substrate
 
 

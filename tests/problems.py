@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from mep_hw import spec
-from mep_hw.model import Model, convnet, mlp, operator_norm
+from mep_hw.initial import operator_norm
+from mep_hw.model import Model, convnet, mlp
 
 
 @dataclass(frozen=True)

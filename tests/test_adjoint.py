@@ -17,7 +17,7 @@ from mep_hw.cards import load_backend
 from mep_hw.gradcheck import BETA, precise
 from mep_hw.krylov import solve
 from mep_hw.model import Model, convnet, mlp
-from mep_hw.settle import State
+from mep_hw.state import State
 from mep_hw.substrates.cpu import Cpu
 
 STEP = 1e-5  # of the central difference; its own error is STEP^2 and, from rounding, 1e-16 / STEP

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mep_hw.anderson import START, Anderson
 from mep_hw.model import Model, mlp
-from mep_hw.settle import Settled
+from mep_hw.state import Settled
 
 
 def hard(norm: float, activation: str = "hard_sigmoid") -> Model:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from mep_hw import estimator as estimators
 from mep_hw.adjoint import exact_gradient
+from mep_hw.contrast import Contrast
 from mep_hw.errors import CapabilityError, InputError
-from mep_hw.estimator import Contrast
 from mep_hw.model import convnet, mlp
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.substrates.base import Substrate

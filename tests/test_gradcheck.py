@@ -16,11 +16,12 @@ from mep_hw import estimator as estimators
 from mep_hw import gradcheck
 from mep_hw.adjoint import AdjointError
 from mep_hw.cards import root
+from mep_hw.contrast import Contrast
 from mep_hw.errors import CapabilityError, DataError, DivergenceError, InputError
-from mep_hw.estimator import NAMES, Contrast
+from mep_hw.estimator import NAMES
 from mep_hw.gradcheck import GradientReport, gradient_check, precise
 from mep_hw.model import Model, convnet, mlp
-from mep_hw.settle import Nudge
+from mep_hw.state import Nudge
 from mep_hw.witness import Witness
 
 KEYS = {"backend", "model", "estimator", "beta", "layers", "min_cosine", "max_norm_error", "samples", "share"}
@@ -67,7 +68,7 @@ def test_as_trained_shows_the_shortcuts(kind: str) -> None:
     report = gradient_check(model, as_trained=True)
     assert (report.beta, report.share) == (card().training.beta, 1.0)
     cosine, norm_error = bars(report)
-    assert 0.95 <= cosine < 1 and 1e-6 < norm_error < 0.25
+    assert 0.95 <= cosine < 1 and 1e-6 < norm_error < 0.4  # the deep one is worst: its nudge dies out on the way down
 
 
 BROKEN = {
@@ -197,6 +198,13 @@ def test_given_data() -> None:
     by_label, by_target = (gradient_check(model, (x, y)) for y in (labels, torch.eye(3)[labels]))
     assert by_label == by_target and by_label.samples == 20
     assert gradient_check(model, (x, labels), samples=5).samples == 5
+
+
+def test_inputs_are_centred_as_in_training() -> None:
+    model, x, labels = mlp(6, 5, 3, activation="tanh"), torch.ones(4, 6), torch.arange(4) % 3
+    plain = gradient_check(model, (0 * x, labels))
+    model.offset = torch.ones(6)
+    assert gradient_check(model, (x, labels)) == plain
 
 
 @pytest.mark.parametrize(

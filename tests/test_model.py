@@ -13,7 +13,8 @@ from mep_hw import spec
 from mep_hw.coupling import Coupling
 from mep_hw.errors import CheckpointError, InputError, ModelError
 from mep_hw.files import write_tensors
-from mep_hw.model import HIDDEN_NORM, INPUT_GAIN, Model, convnet, load, mlp
+from mep_hw.initial import HIDDEN_NORM, INPUT_GAIN
+from mep_hw.model import Model, convnet, load, mlp
 
 
 def small(cost: str) -> Model:

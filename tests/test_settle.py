@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mep_hw.activation import Box
 from mep_hw.model import Model
-from mep_hw.settle import Nudge, Settled, State
+from mep_hw.state import Nudge, Settled, State
 from mep_hw.substrates.base import Substrate
 
 EXACT = {

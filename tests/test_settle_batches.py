@@ -14,7 +14,7 @@ from helpers import machine
 from problems import problem
 from torch import Tensor
 
-from mep_hw.settle import Nudge, Settled
+from mep_hw.state import Nudge, Settled
 from mep_hw.substrates.base import Substrate
 
 SAMPLES = 37

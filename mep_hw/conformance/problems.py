@@ -18,7 +18,8 @@ from torch import Tensor
 
 from mep_hw import spec
 from mep_hw.data import Data
-from mep_hw.model import Model, convnet, mlp, operator_norm
+from mep_hw.initial import operator_norm
+from mep_hw.model import Model, convnet, mlp
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from mep_hw.conformance.problems import KINDS, problem, problems
 from mep_hw.conformance.report import Finding, above, at_most
 from mep_hw.conformance.subject import Running, Subject, held, held_biases, plain, start
 from mep_hw.model import Model, energy
-from mep_hw.settle import Nudge, Settled, State
+from mep_hw.state import Nudge, Settled, State
 from mep_hw.substrates.base import Substrate
 
 SHAKE = 0.1  # perturbation of a settled state, in state units

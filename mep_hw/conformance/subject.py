@@ -20,7 +20,7 @@ from mep_hw.conformance.problems import Problem
 from mep_hw.model import Model
 from mep_hw.outersum import Update
 from mep_hw.schedule import Schedule, compile
-from mep_hw.settle import Nudge
+from mep_hw.state import Nudge
 from mep_hw.substrates.base import Substrate
 
 

@@ -1,7 +1,7 @@
 """The contract of a rule: what to change, given what was measured and what is remembered.
 
-A rule is pure: it gets a memory and returns a new one, and it never touches the weights. That is what lets the same rule
-drive a register file, an array of analog cells or a remote board, and what makes a resumed run exact.
+A rule is pure: it gets a memory and returns a new one, and it never touches the weights. That is what lets the same
+rule drive a register file, an array of analog cells or a remote board, and what makes a resumed run exact.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A bound on the spectral norm of a coupling, kept by one rank-1 correction per step.
 
-Sweeps contract while the couplings between layers are weak, and training makes them grow. After the rule has proposed an
-update U, two steps of power iteration on W + U, warm-started with last step's singular vector, estimate its largest
-singular value sigma; if that is above the bound, (sigma - bound) v u^T is taken off. One direction per step is enough as
-long as steps are small against the gap to the bound; a large step can overshoot for a few steps. Convolutions are
+Sweeps contract while the couplings between layers are weak, and training makes them grow. After the rule has proposed
+an update U, two steps of power iteration on W + U, warm-started with last step's singular vector, estimate its largest
+singular value sigma; if that is above the bound, (sigma - bound) v u^T is taken off. One direction per step is enough
+as long as steps are small against the gap to the bound; a large step can overshoot for a few steps. Convolutions are
 bounded as (out, in * k * k) matrices, which bounds their operator norm only up to a factor of k.
 """
 

@@ -28,7 +28,7 @@ def compile(update: Update, residual: Update | None, backend: BackendCard, devic
 
 
 def predict(schedule: Schedule, backend: BackendCard, device: DeviceCard | None) -> Cost:
-    """Cost before execution. A register write is one cycle; its time and energy depend on a host that no card describes."""
+    """Cost before execution. A register write is one cycle; no card describes its host, so the rest is unknown."""
     return Cost(cycles=len(schedule.cycles))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Time (s) and energy (J) of the modelled machine, counts, and the wear of the most used cell (share of endurance)."""
+    """Time (s) and energy (J) of the modelled machine, counts, and wear of the most used cell (share of endurance)."""
 
     time_s: float | None = None
     energy_j: float | None = None
@@ -23,11 +24,11 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         # Wear of one array grows with every schedule it executes, so it adds like the rest.
-        return Cost(*(_sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(Cost)))
+        return Cost(**{f.name: _sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(Cost)})
 
     def as_dict(self) -> dict[str, float | int | None]:
         return {f.name: getattr(self, f.name) for f in fields(Cost)}
 
 
-def _sum(a: float | None, b: float | None) -> float | None:
+def _sum(a: Any, b: Any) -> Any:
     return None if a is None or b is None else a + b

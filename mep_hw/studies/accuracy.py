@@ -41,7 +41,8 @@ def accuracy_over_seeds(
         rows.append({"seed": seed, "test_error": error, "epochs": len(run.history), "seconds": round(run.seconds, 1)})
         errors = [row["test_error"] for row in rows]
         table = {
-            "name": name, "settings": run.settings.model_dump() | {"seed": list(seeds)}, "environment": environment(), "rows": rows,
+            "name": name, "settings": run.settings.model_dump() | {"seed": list(seeds)},
+            "environment": environment(), "rows": rows,
             "mean_test_error": statistics.mean(errors), "spread": statistics.pstdev(errors),
         }  # fmt: skip
         write_atomic(folder / f"{name}.json", json.dumps(table, indent=2).encode())

@@ -11,7 +11,7 @@ import torch
 
 
 def environment() -> dict[str, Any]:
-    """Commit (None outside a git checkout; "+" marks uncommitted changes to the package), processor, versions, threads."""
+    """Commit (None outside a checkout; "+": with uncommitted changes to the package), processor, versions, threads."""
     return {
         "commit": _commit(),
         "processor": _processor(),

@@ -41,7 +41,7 @@ CANDIDATES = [(free, nudged) for nudged in range(1, 6) for free in range(1, 9)] 
 
 @dataclass(frozen=True)
 class Speed:
-    """One row of `mep-hw bench speed`. Times are medians over blocks, in ms per batch; spread is the quartiles of the ratio."""
+    """One row of `mep-hw bench speed`. Times are medians over blocks, in ms per batch; quartiles are of the ratio."""
 
     model: str
     batch: int

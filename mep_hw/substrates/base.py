@@ -18,7 +18,7 @@ from mep_hw.model import Model
 from mep_hw.outersum import add_into_
 from mep_hw.schedule import Cost, Schedule
 from mep_hw.schedule.compile import predict
-from mep_hw.settle import Nudge, Settled
+from mep_hw.state import Nudge, Settled
 
 
 class Substrate(ABC):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mep_hw.settle import Nudge, Settled, settle
+from mep_hw.settle import settle
+from mep_hw.state import Nudge, Settled
 from mep_hw.substrates.digital import Digital
 
 

@@ -10,7 +10,7 @@ from mep_hw.model import Model, energy
 from mep_hw.outersum import add_into_
 from mep_hw.schedule import Cost, Registers, Schedule
 from mep_hw.schedule.compile import predict
-from mep_hw.settle import Nudge, State
+from mep_hw.state import Nudge, State
 from mep_hw.substrates.base import Substrate
 
 
@@ -23,7 +23,7 @@ class Digital(Substrate):
 
     def apply(self, coupling: int, schedule: Schedule) -> Cost:
         for cycle in schedule.cycles:
-            if not isinstance(cycle, Registers):
+            if not isinstance(cycle, Registers):  # pyright: ignore[reportUnnecessaryIsInstance]  # until a second kind exists
                 raise CapabilityError(
                     f"backend {self.backend.name}", "cycle", type(cycle).__name__,
                     rule="only register writes can be executed", fix="compile the update for this backend's card",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mep_hw.activation import Box
 from mep_hw.errors import CapabilityError
-from mep_hw.settle import Nudge, Settled, State, largest_change
+from mep_hw.state import Nudge, Settled, State, largest_change
 from mep_hw.substrates.digital import Digital
 
 

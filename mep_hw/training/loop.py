@@ -24,7 +24,7 @@ from mep_hw.training.run import Run
 from mep_hw.training.step import TrainingStep, batches, correct
 
 HOPELESS = 4.0  # times the loss of a read-out that answers zero
-LOOK_EVERY = 20  # steps between two looks at the loss, each of which waits for the device
+LOOK_EVERY = 5  # steps between two looks at the loss, each of which waits for the device
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,9 @@ def _epoch(
 def _diverged(settings: Settings, epoch: int, loss: float, hopeless: float, path: Path | None) -> DivergenceError:
     kept = f"; the state after epoch {epoch - 1} is in {path}" if path is not None and epoch > 1 else ""
     return DivergenceError(
-        "train", "loss", f"{loss:.3g} in epoch {epoch}", rule=f"training diverged (finite and below {hopeless:.3g} is expected)",
-        fix=f"lower lr (now {settings.lr}), then momentum (now {settings.momentum:g}) or beta (now {settings.beta:g}){kept}",
+        "train", "loss", f"{loss:.3g} in epoch {epoch}",
+        rule=f"training diverged (finite and below {hopeless:.3g} is expected)",
+        fix=f"lower lr (now {settings.lr}), momentum (now {settings.momentum:g}) or beta (now {settings.beta:g}){kept}",
     )  # fmt: skip
 
 

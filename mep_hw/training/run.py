@@ -20,8 +20,8 @@ class Run:
     """What a run did.
 
     model: the trained model, the same object that was passed to `train`.
-    history: one row per epoch: epoch, lr_factor (share of lr in its last step), train_loss, train_accuracy, test_accuracy (or validation_accuracy),
-        free_sweeps (mean), residual (largest of the epoch's last batch), seconds.
+    history: one row per epoch: epoch, lr_factor (share of lr in its last step), train_loss, train_accuracy,
+        test_accuracy (or validation_accuracy), free_sweeps (mean), residual (largest of the last batch), seconds.
     test_accuracy: of the last epoch, or of the epoch that was best on the validation part; None without test samples.
     control_accuracy: the same run with hidden weights frozen; None when it was not asked for.
     cost: what the machine spent on weight updates; unknown figures are None.

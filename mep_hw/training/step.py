@@ -13,13 +13,14 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
+from mep_hw.contrast import Contrast
 from mep_hw.errors import InputError
-from mep_hw.estimator import Continual, Contrast, Estimator
+from mep_hw.estimator import Continual, Estimator
 from mep_hw.model import Model
 from mep_hw.rules import Memory, Rule, spectral
 from mep_hw.rules.sgd import Sgd
 from mep_hw.schedule import Cost, compile
-from mep_hw.settle import Settled
+from mep_hw.state import Settled
 from mep_hw.substrates.base import Substrate
 
 

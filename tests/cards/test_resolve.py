@@ -38,8 +38,7 @@ def test_a_module_beside_the_card(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         card = own_card(tmp_path / folder, "beside_only:Chip")
         (tmp_path / folder / "beside_only.py").write_text(
-            "from dataclasses import dataclass\n"
-            f"@dataclass\nclass Chip:\n    size: 'int' = 3\n    where = {folder!r}\n"
+            f"from dataclasses import dataclass\n@dataclass\nclass Chip:\n    size: 'int' = 3\n    where = {folder!r}\n"
         )
         chip = import_substrate(card)
         assert chip.__dict__["where"] == folder

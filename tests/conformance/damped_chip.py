@@ -12,7 +12,7 @@ from mep_hw import Substrate
 from mep_hw.errors import CapabilityError
 from mep_hw.outersum import dense
 from mep_hw.schedule import Cost, Registers, predict
-from mep_hw.settle import Settled
+from mep_hw.state import Settled
 
 DAMPING = 0.5
 

@@ -15,7 +15,7 @@ from mep_hw.errors import CapabilityError
 from mep_hw.model import Model
 from mep_hw.outersum import OuterSum
 from mep_hw.schedule import Cost, Registers, Schedule, compile
-from mep_hw.settle import Nudge
+from mep_hw.state import Nudge
 from mep_hw.substrates.base import Substrate
 
 NAMES = ("cpu", "reference")

@@ -1,0 +1,62 @@
+"""What a substrate is asked and what it answers: a nudge, and a settled state with the evidence for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+State = list[Tensor]  # s_1 .. s_L, each (rows, *layer.shape)
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """Pull the read-out towards `target` (batch, outputs) with strength `beta` (copies * batch,), real or complex.
+
+    Copies of one batch, one per strength, are settled together: rows [k * batch, (k + 1) * batch) are copy k.
+    `sweeps` caps this call below the backend's own cap.
+    """
+
+    beta: Tensor
+    target: Tensor
+    sweeps: int | None = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A state and how well it is settled; `rows` is copies * batch.
+
+    state: s_1 .. s_L, each (rows, *shape); with cross entropy s_L is the error current sent back.
+    output: (rows, outputs), the read-out: s_L, or the logits with cross entropy.
+    sweeps: (rows,) sweeps (or integration steps) until the sample stopped.
+    last_change: the residual, or the state one sweep earlier, from which it is computed when somebody asks.
+    energy: (sweeps, rows) E, or E + beta C in a nudged phase, after each sweep, when it was asked for.
+    """
+
+    state: State
+    output: Tensor
+    sweeps: Tensor
+    last_change: Tensor | State = field(repr=False)
+    energy: Tensor | None = None
+    # What the layers below contributed at this state; lets a nudged phase that starts here skip its first products.
+    below: State | None = field(default=None, repr=False)
+    static: list[Tensor | None] | None = field(default=None, repr=False)
+
+    @cached_property
+    def residual(self) -> Tensor:
+        """(rows,) largest change of any state entry in the last sweep."""
+        if isinstance(self.last_change, Tensor):
+            return self.last_change
+        return largest_change(self.state, self.last_change)
+
+
+def largest_change(new: Sequence[Tensor], old: Sequence[Tensor]) -> Tensor:
+    """max over layers and entries of |new - old|, per row."""
+    changes = [(a - b).abs_() if not a.is_complex() else (a - b).abs() for a, b in zip(new, old, strict=True)]
+    worst = changes[0].flatten(1).amax(1)
+    for change in changes[1:]:
+        worst = torch.maximum(worst, change.flatten(1).amax(1))
+    return worst

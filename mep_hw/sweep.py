@@ -1,0 +1,103 @@
+"""One Gauss-Seidel sweep over the layers of one phase, and the products it is made of.
+
+Forward order in the free phase, output to input in the nudged one. The first nudged sweep starts from a free state
+whose products from below are still valid and does not compute them again.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mep_hw.model import Model
+from mep_hw.state import State
+
+
+class Coupled(Protocol):
+    """The products a substrate has to offer; both directions go through the same stored weights."""
+
+    biases: list[Tensor | None]
+
+    def couple(self, c: int, source: Tensor, add: Tensor | None) -> Tensor:
+        """Phi_c(source) + add."""
+        ...
+
+    def couple_back(self, c: int, target: Tensor, source: Tensor, add: Tensor | None) -> Tensor:
+        """Phi_c^T(target) + add; `source` gives the shape, and with max pooling the argmax."""
+        ...
+
+
+class Sweeper:
+    """One phase's fixed quantities, and the sweep that uses them."""
+
+    def __init__(
+        self,
+        model: Model,
+        substrate: Coupled,
+        static: list[Tensor | None],
+        rows: int,
+        beta: Tensor | None = None,
+        target: Tensor | None = None,
+        below: State | None = None,
+    ) -> None:
+        self.model, self.substrate, self.rows = model, substrate, rows
+        self.static, self.beta, self.target, self.start_below = list(static), beta, target, below
+        self.nudged = beta is not None
+        self.below: list[Tensor] = [torch.empty(0)] * model.depth
+        self.output = torch.empty(0)
+        self.silent = not (model.cost.in_energy or self.nudged)  # the read-out sends nothing back
+        self.inner = [[c for c in group if model.couplings[c].source > 0] for group in model.incoming]
+
+    def feed_forward(self) -> State:
+        state: State = []
+        for layer in range(1, self.model.depth + 1):
+            self._visit(state, layer, feedback=False)
+        return state
+
+    def sweep(self, state: State) -> None:
+        """Replace every entry of `state`; entries are new tensors, so the old ones stay valid."""
+        if not self.nudged:
+            for layer in range(1, self.model.depth + 1):
+                self._visit(state, layer)
+            return
+        for layer in range(self.model.depth, 0, -1):
+            self._visit(state, layer, None if self.start_below is None else self.start_below[layer - 1])
+        self.start_below = None
+
+    def _visit(self, state: State, layer: int, below: Tensor | None = None, feedback: bool = True) -> None:
+        model, substrate = self.model, self.substrate
+        fixed = self.static[layer - 1]
+        if below is None:
+            below = fixed
+            for c in self.inner[layer]:
+                below = substrate.couple(c, state[model.couplings[c].source - 1], below)
+        assert below is not None  # every layer has an incoming coupling
+        drive = below
+        if feedback:
+            for c in model.outgoing[layer]:
+                above = model.couplings[c].target
+                if not (self.silent and above == model.depth):
+                    drive = substrate.couple_back(c, state[above - 1], state[layer - 1], drive)
+        self.below[layer - 1] = below
+        activation = model.layers[layer - 1].activation
+        if activation is None:
+            value = model.cost.signal(drive, self.beta, self.target)
+            self.output = value if model.cost.in_energy else drive
+        else:
+            value = activation.rho(drive) if drive is below else activation.rho_(drive)
+        if layer > len(state):
+            state.append(value)
+        else:
+            state[layer - 1] = value
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows only."""
+        for c in self.model.outgoing[0]:  # the other layers hold a bias there, which has no rows
+            layer = self.model.couplings[c].target - 1
+            value = self.static[layer]
+            self.static[layer] = None if value is None else value[rows]
+        if self.beta is not None and self.target is not None:
+            self.beta, self.target = self.beta[rows], self.target[rows]
+        self.rows = len(rows)
