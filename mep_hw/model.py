@@ -198,16 +198,11 @@ def convnet(
 ) -> Model:
     """Convolutions, each with 2x2 pooling (`pool`: "avg", "max" or None), dense hidden layers and a dense read-out."""
     after = [] if pool is None else [{"pool": pool, "size": 2}]
-    layers: list[dict[str, object]] = []
-    layers += [
-        {
-            "conv": {"channels": n, "kernel": kernel, "stride": stride, "padding": padding},
-            "after": after,
-            "activation": activation,
-        }
-        for n in channels
-    ]
-    layers += [{"dense": n, "activation": activation} for n in hidden]
+    layers: list[object] = []
+    for n in channels:
+        conv = {"channels": n, "kernel": kernel, "stride": stride, "padding": padding}
+        layers.append({"conv": conv, "after": after, "activation": activation})
+    layers.extend({"dense": n, "activation": activation} for n in hidden)
     layers.append({"dense": outputs})
     return Model(
         specs.parse({"input": list(input_shape), "layers": layers, "cost": cost}, "convnet"), seed=seed, dtype=dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,11 @@ def test_a_wrong_contrast_fails(
     right = estimators.combine
 
     def wrong(*args: Any) -> Contrast:
-        model, products, state, weights, x, free = args
-        return right(model, products, state, [factor * w for w in weights], x, free)
+        found = right(*args)
+        weights, biases = (
+            [None if v is None else v * factor for v in values] for values in (found.weights, found.biases)
+        )
+        return replace(found, weights=weights, biases=biases)
 
     monkeypatch.setattr(estimators, "combine", wrong)
     found = bars(gradient_check(mlp(6, 5, 5, 3, activation="tanh"), samples=16))
@@ -161,9 +165,9 @@ def test_the_witness_compares_every_nudged_phase() -> None:
     watched.settle(x, Nudge(weak, y), free)
     assert bool(watched.same.all())
     watched.settle(x, Nudge(torch.cat([weak, strong]), y), free)
-    assert not bool(watched.same.any())
+    assert not bool(watched.same.all())
     watched.settle(x, Nudge(weak, y), free)
-    assert not bool(watched.same.any())  # remembered until the next free phase
+    assert not bool(watched.same.all())  # remembered until the next free phase
     watched.settle(x)
     assert bool(watched.same.all())
 

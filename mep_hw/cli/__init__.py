@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
+import torch
 import typer
 
 from mep_hw import __version__
@@ -45,6 +46,7 @@ Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=
 )
 def root(ctx: typer.Context, version: Version = False) -> None:
     """Train equilibrium networks with local learning on the hardware they are meant for."""
+    torch.set_num_threads(1)  # where a command has no --threads; small layers only get slower with more
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 

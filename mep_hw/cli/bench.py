@@ -23,15 +23,14 @@ def speed(
     model: Annotated[str, typer.Option(help="Layer sizes, or a YAML file.")] = "784-512-10",
     batch: Annotated[int, typer.Option(min=1, help="Samples per step.")] = 64,
     blocks: Annotated[int, typer.Option(min=2, help="Timed blocks per side; times are medians over them.")] = 40,
-    threads: flags.Threads = None,
+    threads: flags.Threads = 1,
     seed: flags.Seed = 0,
     as_json: flags.Json = False,
 ) -> None:
     """Time a training step against backpropagation through the same layers."""
     from mep_hw.studies.speed import measure_speed  # brings scipy.sparse, which is slow to import
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     result = asdict(measure_speed(models.build(model, seed=seed), batch=batch, blocks=blocks, seed=seed))
     if as_json:
         output.print_json(result)

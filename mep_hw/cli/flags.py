@@ -12,7 +12,5 @@ Device = Annotated[
     typer.Option(help="Memory cell: a name from mep-hw devices or a path; default: the backend's.", show_default=False),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything random in the run.")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="CPU threads of torch; default: torch's own choice.", show_default=False)
-]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads of torch.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import typer
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from mep_hw import estimator, rules
@@ -24,11 +24,27 @@ from mep_hw.cli import flags
 from mep_hw.errors import InputError
 
 _CARD = "default: the backend card's"
+_TEXT = {"lr": str | None}  # flags that are read as text, because they may hold several numbers
 _SIZES = "for a model given as sizes"
 
 
 def _option(default: Any, description: str, **bounds: int) -> Any:
     return Field(default, description=description, **cast("dict[str, Any]", bounds))
+
+
+def _rates(value: object) -> object:
+    """One number, or one per layer; a flag gives text, a file a number or a list."""
+    if isinstance(value, str):
+        value = [_number(part) for part in value.split(",")]
+        return value[0] if len(value) == 1 else tuple(value)
+    return tuple(cast("list[object]", value)) if isinstance(value, list) else value
+
+
+def _number(text: str) -> object:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # for the type check to refuse, with the option's name
 
 
 class TrainOptions(Block):
@@ -45,7 +61,9 @@ class TrainOptions(Block):
         None, f"hard_sigmoid, clipped_relu, sigmoid or tanh, {_SIZES} (default hard_sigmoid)"
     )
     rule: str | None = _option(None, f"what turns a contrast into an update: {', '.join(rules.NAMES)}; {_CARD}")
-    lr: float | None = _option(None, f"learning rate, > 0, weight units per unit of the rule's output; {_CARD}")
+    lr: Annotated[float | tuple[float, ...] | None, BeforeValidator(_rates)] = _option(
+        None, f"learning rate, > 0, weight units per unit of the rule's output; or one per layer: 0.3,0.1,0.3; {_CARD}"
+    )
     epochs: int | None = _option(None, f"passes over the training samples, >= 1; {_CARD}")
     batch_size: int | None = _option(None, f"samples per update, >= 1; {_CARD}")
     beta: float | None = _option(None, f"nudging strength, > 0, no unit; {_CARD}")
@@ -65,7 +83,9 @@ class TrainOptions(Block):
         0.0, "share of the training samples to choose the best epoch on, 0 <= share < 1; default 0: the last epoch"
     )
     seed: int = _option(0, "0 to 2**32 - 1, of initial weights, shuffling and the machine (default 0)", ge=0, lt=2**32)
-    threads: int | None = _option(None, "CPU threads of torch, at least 1; default: torch's own choice", ge=1)
+    threads: int = _option(
+        1, "CPU threads of torch, at least 1 (default 1; more pay for layers of 500 units and up)", ge=1
+    )
     control: bool = _option(False, "train a second time with the hidden weights frozen, for comparison")
     out: str | None = _option(
         None, "folder for checkpoint.safetensors (every epoch), run.json, history.csv and curve.png"
@@ -84,7 +104,7 @@ def with_flags(command: Callable[[TrainOptions, bool], None]) -> Callable[..., N
 
     named = inspect.Parameter.KEYWORD_ONLY
     parameters = [
-        inspect.Parameter(name, named, default=_flag(name, info), annotation=info.annotation)
+        inspect.Parameter(name, named, default=_flag(name, info), annotation=_TEXT.get(name, info.annotation))
         for name, info in TrainOptions.model_fields.items()
     ]
     parameters.append(inspect.Parameter("config", named, default=Config, annotation=Path | None))

@@ -32,8 +32,7 @@ OWN = {"model", "cost", "activation", "threads", "out"}  # used here; train take
 @with_flags
 def train(options: TrainOptions, as_json: bool) -> None:
     """Train a model on a backend and report its accuracy and what it cost."""
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    torch.set_num_threads(options.threads)
     if options.resume and options.out is None:
         raise InputError("train", "resume", True, rule="needs the folder of the run to go on", fix="give --out DIR")
     text = options.model or MODELS.get(options.data, DEFAULT_MODEL)
