@@ -10,6 +10,7 @@ from mep_hw.errors import InputError as InputError
 from mep_hw.evaluate import Evaluation as Evaluation
 from mep_hw.evaluate import evaluate as evaluate
 from mep_hw.from_torch import from_torch as from_torch
+from mep_hw.gradcheck import gradient_check as gradient_check
 from mep_hw.model import Model as Model
 from mep_hw.model import convnet as convnet
 from mep_hw.model import load as load

@@ -46,14 +46,10 @@ class Pool:
     def forward(self, value: Tensor) -> Tensor:
         if self.kind == "avg" and value.is_complex():  # linear, and torch pools real numbers only
             return torch.complex(self.forward(value.real), self.forward(value.imag))
-        if value.is_complex():
-            return torch.complex(self.forward(value.real), self.forward(value.imag))
         pool = F.avg_pool2d if self.kind == "avg" else F.max_pool2d
         return pool(value, self.size, self.stride, self.padding)
 
     def backward(self, value: Tensor, source: Tensor) -> Tensor:
-        if self.kind == "avg" and value.is_complex():
-            return torch.complex(self.backward(value.real, source.real), self.backward(value.imag, source.real))
         if self.kind == "avg":
             if value.is_complex():  # linear, and the library has the real kernel only
                 return torch.complex(self.backward(value.real, source.real), self.backward(value.imag, source.real))

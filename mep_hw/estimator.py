@@ -68,6 +68,8 @@ class Nodes(Estimator):
         is_complex = any(isinstance(node, complex) and node.imag for node in self.nodes)
         if is_complex:
             _require_complex(substrate)
+        if any(complex(node).real < 0 for node in self.nodes):
+            _require_minimum(substrate, self.beta)
         free = substrate.settle(inputs)
         batch = len(inputs)
         nudged = [(n, w) for n, w in zip(self.nodes, self.weights, strict=True) if n != 0]
@@ -88,6 +90,7 @@ class RandomSign(Estimator):
     name = "random_sign"
 
     def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
+        _require_minimum(substrate, self.beta)
         free = substrate.settle(inputs)
         batch = len(inputs)
         draw = torch.rand(batch, generator=substrate.generator, device=inputs.device, dtype=inputs.dtype)
@@ -148,6 +151,15 @@ def make(name: str, beta: float, points: int = 4) -> Estimator:
 
 
 NAMES = ("centered", "one_sided", "random_sign", "richardson", "holomorphic", "continual")
+
+
+def _require_minimum(substrate: Substrate, beta: float) -> None:
+    """Pushed away from its target with beta >= 1, a linear read-out has no energy minimum: its curvature is 1 + beta."""
+    if substrate.model.cost.in_energy and beta >= 1:
+        raise InputError(
+            "estimator", "beta", beta, rule="must be below 1 where a squared-error read-out is nudged away from its target",
+            fix="use a smaller beta, or estimator one_sided",
+        )  # fmt: skip
 
 
 def _require_complex(substrate: Substrate) -> None:

@@ -10,8 +10,8 @@ from mep_hw.cards.schema import BackendCard
 from mep_hw.errors import InputError
 
 REMEDY = {
-    "lr": "0.1 is a good start for sgd, 0.001 for adam",
-    "beta": "0.1 is a good start; its sign is the estimator's business",
+    "lr": "0.003 is a good start for adam, 0.05 for sgd on narrow layers",
+    "beta": "0.02 is a good start; its sign is the estimator's business",
     "epochs": "give at least one",
     "batch_size": "give at least 1; a batch larger than the data is fine",
     "momentum": "0.9 is usual",

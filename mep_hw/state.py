@@ -24,6 +24,10 @@ class Nudge:
     target: Tensor
     sweeps: int | None = None
 
+    def cap(self, limit: int) -> int:
+        """Most sweeps of this call on a backend whose own cap is `limit`."""
+        return limit if self.sweeps is None else min(self.sweeps, limit)
+
 
 @dataclass(frozen=True)
 class Settled:

@@ -31,7 +31,7 @@ def place(everything: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("everything")
     files = {
-        "broken.yaml": CPU.replace("settle:", "settle: ["), "negative.yaml": CPU.replace("lr: 0.1", "lr: -0.1"),
+        "broken.yaml": CPU.replace("settle:", "settle: ["), "negative.yaml": CPU.replace("lr: 0.003", "lr: -0.1"),
         "unknown.yaml": CPU.replace("free_sweeps", "free_sweps"), "list.yaml": "- 1\n- 2\n",
         "no_class.yaml": CPU.replace("cpu:Cpu", "cpu:Gpu"),
         "no_module.yaml": CPU.replace("mep_hw.substrates.cpu:", "nowhere.at_all:"),

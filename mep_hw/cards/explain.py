@@ -47,7 +47,8 @@ def card_error(where: str, schema: type[BaseModel], error: ValidationError) -> C
     """
     # An unknown key often explains a missing one (a misspelling), so it is told first.
     first = min(error.errors(include_url=False), key=lambda item: item["type"] not in _UNKNOWN_KEY)
-    location = tuple(str(part) for part in first["loc"])
+    # Inside a union pydantic adds the member's name, such as float or tuple[float, ...], which is no field.
+    location = tuple(str(part) for part in first["loc"] if part != "float" and "[" not in str(part))
     field = ".".join(location)
     block, info = _find(schema, location)
     if first["type"] in _UNKNOWN_KEY:

@@ -19,6 +19,7 @@ from mep_hw.cli.bench import bench
 from mep_hw.cli.conformance import conformance
 from mep_hw.cli.evaluate import evaluate
 from mep_hw.cli.gradcheck import gradcheck
+from mep_hw.cli.study import study
 from mep_hw.cli.train import train
 from mep_hw.errors import InputError
 
@@ -62,6 +63,7 @@ app.command(epilog=_examples("conformance --backend reference", "conformance --b
 app.add_typer(cards.backends, name="backends")
 app.add_typer(cards.devices, name="devices")
 app.add_typer(bench, name="bench")
+app.add_typer(study, name="study")
 
 
 def main(args: Sequence[str] | None = None) -> None:

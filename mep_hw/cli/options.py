@@ -100,7 +100,7 @@ def with_flags(command: Callable[[TrainOptions, bool], None]) -> Callable[..., N
     """`command` as typer sees it: a flag for each field of `TrainOptions`, and --config and --json beside them."""
 
     def run(*, config: Path | None, as_json: bool, **given: object) -> None:
-        command(_merged(config, {name: value for name, value in given.items() if value is not None}), as_json)
+        command(merged(config, {name: value for name, value in given.items() if value is not None}), as_json)
 
     named = inspect.Parameter.KEYWORD_ONLY
     parameters = [
@@ -120,8 +120,8 @@ def _flag(name: str, info: FieldInfo) -> Any:
     return typer.Option(None, spelling, help=info.description, show_default=False)
 
 
-def _merged(config: Path | None, given: Mapping[str, object]) -> TrainOptions:
-    """Defaults, then the file, then flags.
+def merged(config: Path | None, given: Mapping[str, object]) -> TrainOptions:
+    """Defaults, then the file, then flags. A model file that the file names is looked up beside it.
 
     Raises:
         InputError: the file cannot be read, or a key, type or bound is wrong.
@@ -129,6 +129,9 @@ def _merged(config: Path | None, given: Mapping[str, object]) -> TrainOptions:
     content: dict[str, object] = {}
     if config is not None:
         content = _checked(str(config), _read(config)).model_dump(exclude_unset=True)
+        model = content.get("model")
+        if isinstance(model, str) and (config.parent / model).is_file():
+            content["model"] = str(config.parent / model)
     return _checked("train", content | dict(given))
 
 

@@ -32,16 +32,13 @@ OWN = {"model", "cost", "activation", "threads", "out"}  # used here; train take
 @with_flags
 def train(options: TrainOptions, as_json: bool) -> None:
     """Train a model on a backend and report its accuracy and what it cost."""
-    torch.set_num_threads(options.threads)
     if options.resume and options.out is None:
         raise InputError("train", "resume", True, rule="needs the folder of the run to go on", fix="give --out DIR")
-    text = options.model or MODELS.get(options.data, DEFAULT_MODEL)
-    model = models.build(text, seed=options.seed, cost=options.cost, activation=options.activation)
     out = None if options.out is None else Path(options.out).expanduser()
     checkpoint = None if out is None else out / CHECKPOINT
     try:
         with _removed_if_empty(out):
-            run = mep_hw.train(model, checkpoint=checkpoint, **options.model_dump(exclude=OWN))
+            run = start(options, checkpoint)
             if out is not None:
                 run.save(out)
     except KeyboardInterrupt:
@@ -53,6 +50,14 @@ def train(options: TrainOptions, as_json: bool) -> None:
         output.print_json(run.as_dict())
     else:
         _report(run, out)
+
+
+def start(options: TrainOptions, checkpoint: Path | None) -> Run:
+    """Build the model that `options` names and train it."""
+    torch.set_num_threads(options.threads)
+    text = options.model or MODELS.get(options.data, DEFAULT_MODEL)
+    model = models.build(text, seed=options.seed, cost=options.cost, activation=options.activation)
+    return mep_hw.train(model, checkpoint=checkpoint, **options.model_dump(exclude=OWN))
 
 
 def _report(run: Run, out: Path | None) -> None:

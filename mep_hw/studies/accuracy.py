@@ -25,7 +25,7 @@ def accuracy_over_seeds(
         train: called with the seed and the checkpoint's path; resumes from it where a former study was cut off.
 
     Returns:
-        name, environment, rows[{seed test_error epochs seconds}], mean_test_error, spread (of the seeds), runs.
+        name, environment, rows[{seed test_error frozen_test_error epochs seconds}], mean_test_error, spread (of the seeds), runs.
     """
     require_writable(folder)
     rows: list[dict[str, Any]] = []
@@ -37,8 +37,9 @@ def accuracy_over_seeds(
         run_folder = folder / f"{name}-seed{seed}"
         require_writable(run_folder)
         run.save(run_folder)
-        error = 1 - run.test_accuracy
-        rows.append({"seed": seed, "test_error": error, "epochs": len(run.history), "seconds": round(run.seconds, 1)})
+        frozen = None if run.control_accuracy is None else 1 - run.control_accuracy
+        row = {"seed": seed, "test_error": 1 - run.test_accuracy, "frozen_test_error": frozen}
+        rows.append(row | {"epochs": len(run.history), "seconds": round(run.seconds, 1)})
         errors = [row["test_error"] for row in rows]
         table = {
             "name": name, "settings": run.settings.model_dump() | {"seed": list(seeds)},

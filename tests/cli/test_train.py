@@ -36,7 +36,7 @@ ALL: dict[str, object] = {
     "activation": "tanh", "rule": "adam", "lr": 0.002, "epochs": 2, "batch_size": 300, "beta": 0.2, "momentum": 0.8,
     "weight_decay": 0.001, "lr_schedule": "constant", "warmup": 0.5, "spectral_bound": 0.8, "centre": True,
     "label_smoothing": 0.1,
-    "free_sweeps": 6, "nudged_sweeps": 3, "estimator": "one_sided", "validation": 0.25, "seed": 5, "threads": 1,
+    "free_sweeps": 6, "nudged_sweeps": 3, "estimator": "one_sided", "validation": 0.25, "seed": 5, "threads": 2,
     "control": True, "out": "run", "resume": True,
 }  # fmt: skip
 
@@ -63,7 +63,7 @@ def flags(values: dict[str, object]) -> list[str]:
 def test_the_json_is_one_object_with_the_documented_keys(capsys: pytest.CaptureFixture[str]) -> None:
     printed = call(capsys, "train", *SMALL, "--seed", 3, "--json").json
     assert list(printed) == KEYS and list(printed["cost"]) == COSTS
-    assert [printed[key] for key in KEYS[:7]] == ["cpu", "ideal", "sgd", "digits", "64-8-10", 1, 3]
+    assert [printed[key] for key in KEYS[:7]] == ["cpu", "ideal", "adam", "digits", "64-8-10", 1, 3]
     assert 0 < printed["test_accuracy"] <= 1 and printed["control_accuracy"] is None
     assert printed["cost"]["energy_j"] is None
     run = mep_hw.train(mep_hw.mlp(64, 8, 10, seed=3), epochs=1, seed=3)
@@ -119,7 +119,7 @@ def test_flags_and_file_reach_the_run_and_leave_its_files(trained: Path) -> None
     used = settings(trained)
     not_settings = OWN - {"model"} | {"control", "resume"}
     assert used == {name: value for name, value in ALL.items() if name not in not_settings}
-    assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
     assert {path.name for path in trained.iterdir()} == FILES
     whole = json.loads((trained / "run.json").read_text())
     assert list(whole) == [*KEYS, "settings", "history"] and whole["control_accuracy"] is not None

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Every figure in docs/results and in the README. Hours on two cores; name a part to run only that.
+#   docs/results/reproduce.sh [digits|gradients|speed|mnist]
+set -euo pipefail
+cd "$(dirname "$0")"
+part=${1:-all}
+if [ "$part" = all ] || [ "$part" = digits ]; then
+  for model in 64-24-10 64-128-10; do mep-hw study accuracy --config digits/$model.yaml --out digits; done
+fi
+if [ "$part" = all ] || [ "$part" = gradients ]; then
+  python gradients/run.py > gradients/gradients.json
+fi
+if [ "$part" = all ] || [ "$part" = speed ]; then
+  for model in 784-512-10 784-512-512-10; do
+    mep-hw bench speed --model $model --batch 64 --threads 1 --json | tail -n 1 > speed/$model.json
+  done
+  mep-hw bench speed --model speed/conv.model.yaml --batch 64 --threads 1 --json | tail -n 1 > speed/conv.json
+fi
+if [ "$part" = all ] || [ "$part" = mnist ]; then # needs MEP_HW_DATA, or downloads the files
+  for model in 784-1024-10 784-1024-1024-10; do mep-hw study accuracy --config mnist/$model.yaml --out mnist; done
+  mep-hw study accuracy --config mnist/conv.yaml --seeds 0 --out mnist
+fi

@@ -1,0 +1,55 @@
+"""`mep-hw study`: experiments whose results are worth keeping, written with settings, seeds, commit and machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mep_hw.cli import flags, output
+from mep_hw.cli.options import merged
+from mep_hw.cli.train import start
+from mep_hw.errors import InputError
+from mep_hw.studies.accuracy import accuracy_over_seeds
+from mep_hw.training.run import Run
+
+study = typer.Typer(
+    epilog="Examples:\n\nmep-hw study accuracy --config docs/results/mnist/784-1024-10.yaml --out runs --seeds 0,1,2",
+    no_args_is_help=True,
+)
+
+
+@study.callback()
+def root() -> None:
+    """Experiments whose results are worth keeping."""
+
+
+@study.command()
+def accuracy(
+    config: Annotated[Path, typer.Option(help="Settings as for train --config.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the table and each seed's files.", show_default=False)],
+    seeds: Annotated[str, typer.Option(help="Seeds, joined by commas.")] = "0,1,2",
+    as_json: flags.Json = False,
+) -> None:
+    """Train one configuration with several seeds; the last epoch counts. Goes on where a former call was cut off."""
+    numbers = [_seed(text) for text in seeds.split(",")]
+
+    def train(seed: int, checkpoint: Path) -> Run:
+        return start(merged(config, {"seed": seed, "resume": True}), checkpoint)
+
+    table = accuracy_over_seeds(config.stem, train, numbers, out)
+    if as_json:
+        output.print_json(table)
+        return
+    rows = [[row["seed"], row["test_error"], row["frozen_test_error"], row["seconds"]] for row in table["rows"]]
+    output.rows(("seed", "test error", "frozen", "seconds"), rows)
+    output.pairs([("mean test error", table["mean_test_error"]), ("spread", table["spread"])])
+
+
+def _seed(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise InputError(
+            "study", "seeds", text, rule="must be whole numbers joined by commas", fix="write for example 0,1,2"
+        )
+    return int(text)

@@ -1,0 +1,76 @@
+"""Every script in examples/ runs, and the number it prints at the end keeps a bar that a broken product would miss."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+def trained_beats_frozen(trained: float, frozen: float) -> bool:
+    return trained >= 0.80 and trained >= frozen + 0.10
+
+
+def orders(centered: float, richardson: float, cosine: float) -> bool:
+    return abs(centered - 2) < 0.2 and abs(richardson - 4) < 0.3 and cosine > 1 - 1e-6
+
+
+def learned(before: float, after: float) -> bool:
+    return before < 0.3 and after > 0.7
+
+
+def conforms(passed: float, asked: float, accuracy: float) -> bool:
+    return passed == asked == 6 and accuracy > 0.65
+
+
+def same(whole: float, resumed: float, difference: float) -> bool:
+    return whole == resumed > 0.4 and difference == 0.0
+
+
+def falls(fall: float, rise: float) -> bool:
+    return fall > 1e-3 and rise < 1e-12
+
+
+# Per script: the last lines to look at, by how they begin, and what their numbers must fulfil together.
+BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
+    "train_digits.py": (["trained "], trained_beats_frozen),
+    "gradient_check.py": (["order of centered ", "order of richardson ", "smallest cosine "], orders),
+    "from_torch.py": (["test accuracy before "], learned),
+    "own_substrate.py": (["checks passed "], conforms),
+    "resume_run.py": (["test accuracy whole ", "largest difference of a weight "], same),
+    "watch_settling.py": (["energy fell by ", "largest rise "], falls),
+}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_example(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert name in BARS, "a new example needs a bar for the number it prints"
+    source = EXAMPLES / name
+    assert len(source.read_text().splitlines()) <= 60
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--out", str(tmp_path / "made")] if name == "watch_settling.py" else []
+    monkeypatch.setattr(sys, "argv", [str(source), *arguments])
+    threads = torch.get_num_threads()
+    try:
+        runpy.run_path(str(source), run_name="__main__")
+    finally:
+        torch.set_num_threads(threads)
+    printed = capsys.readouterr().out.splitlines()
+    starts, holds = BARS[name]
+    numbers: list[float] = []
+    for start in starts:
+        (line,) = [line for line in printed if line.startswith(start)]
+        numbers += [float(found) for found in NUMBER.findall(line)]
+    assert holds(*numbers), f"{name} printed {numbers}"
+    if arguments:
+        assert (tmp_path / "made" / "settling.png").stat().st_size > 1000
