@@ -154,10 +154,10 @@ NAMES = ("centered", "one_sided", "random_sign", "richardson", "holomorphic", "c
 
 
 def _require_minimum(substrate: Substrate, beta: float) -> None:
-    """Pushed away from its target with beta >= 1, a linear read-out has no energy minimum: its curvature is 1 + beta."""
+    """A linear read-out has curvature 1 + beta: pushed away from its target by 1 or more, it has no energy minimum."""
     if substrate.model.cost.in_energy and beta >= 1:
         raise InputError(
-            "estimator", "beta", beta, rule="must be below 1 where a squared-error read-out is nudged away from its target",
+            "estimator", "beta", beta, rule="must be below 1 where a squared-error read-out is nudged from its target",
             fix="use a smaller beta, or estimator one_sided",
         )  # fmt: skip
 

@@ -54,10 +54,7 @@ def settle(
         static = [spread(v) if v is not None and n in fed else v for n, v in enumerate(static, start=1)]
         below = None if start.below is None else [again(value) for value in start.below]
         sweeper = Sweeper(model, substrate, static, len(nudge.beta), beta, target, below)
-        tolerance, cap = (
-            options.nudged_tolerance * nudge.beta.abs(),
-            min(nudge.sweeps or options.nudged_sweeps, options.nudged_sweeps),
-        )
+        tolerance, cap = options.nudged_tolerance * nudge.beta.abs(), nudge.cap(options.nudged_sweeps)
     record = None if energy is None else _EnergyTrace(energy, inputs, nudge)
     return _iterate(sweeper, state, tolerance, cap, options.anderson, record)
 

@@ -49,7 +49,6 @@ def accuracy(
 
 def _seed(text: str) -> int:
     if not text.strip().isdecimal():
-        raise InputError(
-            "study", "seeds", text, rule="must be whole numbers joined by commas", fix="write for example 0,1,2"
-        )
+        rule = "must be whole numbers joined by commas"
+        raise InputError("study", "seeds", text, rule=rule, fix="write for example 0,1,2")
     return int(text)

@@ -25,7 +25,7 @@ def accuracy_over_seeds(
         train: called with the seed and the checkpoint's path; resumes from it where a former study was cut off.
 
     Returns:
-        name, environment, rows[{seed test_error frozen_test_error epochs seconds}], mean_test_error, spread (of the seeds), runs.
+        name, settings, environment, rows[{seed test_error frozen_test_error epochs seconds}], mean_test_error, spread.
     """
     require_writable(folder)
     rows: list[dict[str, Any]] = []

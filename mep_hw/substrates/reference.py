@@ -35,10 +35,7 @@ class Reference(Digital):
         if nudge is None:
             cap, limit = options.free_sweeps, torch.full((len(x),), options.tolerance, dtype=x.dtype, device=x.device)
         else:
-            cap, limit = (
-                min(nudge.sweeps or options.nudged_sweeps, options.nudged_sweeps),
-                options.nudged_tolerance * nudge.beta.abs(),
-            )
+            cap, limit = nudge.cap(options.nudged_sweeps), options.nudged_tolerance * nudge.beta.abs()
             nudge = Nudge(nudge.beta, nudge.target.repeat(copies, 1))
             x = x.to(nudge.beta.dtype) if nudge.beta.is_complex() else x
         state = self._start(x, start, copies)

@@ -147,11 +147,12 @@ def _epoch(
 def _diverged(settings: Settings, epoch: int, loss: float, hopeless: float, path: Path | None) -> DivergenceError:
     kept = f"; the state after epoch {epoch - 1} is in {path}" if path is not None and epoch > 1 else ""
     # Continual EP feeds its own updates back through the state, with a gain of about lr |s|^2 / beta.
-    nudge = "raise" if settings.estimator == "continual" else "or lower"
+    nudge = "or raise" if settings.estimator == "continual" else "or lower"
     return DivergenceError(
         "train", "loss", f"{loss:.3g} in epoch {epoch}",
         rule=f"training diverged (finite and below {hopeless:.3g} is expected)",
-        fix=f"lower lr (now {settings.lr}), momentum (now {settings.momentum:g}) {nudge} beta (now {settings.beta:g}){kept}",
+        fix=f"lower lr (now {settings.lr}) or momentum (now {settings.momentum:g}), {nudge} beta (now {settings.beta:g})"
+        + kept,
     )  # fmt: skip
 
 
