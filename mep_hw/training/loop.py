@@ -150,8 +150,8 @@ def _diverged(settings: Settings, epoch: int, loss: float, hopeless: float, path
     nudge = "or raise" if settings.estimator == "continual" else "or lower"
     return DivergenceError(
         "train", "loss", f"{loss:.3g} in epoch {epoch}",
-        rule=f"training diverged (finite and below {hopeless:.3g} is expected)",
-        fix=f"lower lr (now {settings.lr}) or momentum (now {settings.momentum:g}), {nudge} beta (now {settings.beta:g})"
+        rule=f"training diverged (below {hopeless:.3g} is expected)",
+        fix=f"lower lr ({settings.lr}) or momentum ({settings.momentum:g}), {nudge} beta ({settings.beta:g})"
         + kept,
     )  # fmt: skip
 
