@@ -11,7 +11,7 @@ from mep_hw.errors import InputError
 
 REMEDY = {
     "lr": "0.003 is a good start for adam, 0.05 for sgd on narrow layers",
-    "beta": "0.02 is a good start; its sign is the estimator's business",
+    "beta": "0.005 is a good start, more where settling is noisy; its sign is the estimator's business",
     "epochs": "give at least one",
     "batch_size": "give at least 1; a batch larger than the data is fine",
     "momentum": "0.9 is usual",

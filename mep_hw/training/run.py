@@ -59,6 +59,7 @@ class Run:
     def plot(self, path: str | Path) -> None:
         """Learning curves: loss on the left, errors on the right."""
         from matplotlib.figure import Figure  # slow to import, and not needed for training
+        from matplotlib.ticker import MaxNLocator
 
         epochs = [row["epoch"] for row in self.history]
         figure = Figure(figsize=(8, 3.2), layout="constrained")
@@ -75,6 +76,8 @@ class Run:
             )
         error.set(xlabel="epoch", ylabel="error (%)", ylim=(0, None))
         error.legend(frameon=False)
+        for axes in (loss, error):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.suptitle(
             f"{self.settings.model}, {self.settings.data}, {self.settings.backend}, seed {self.settings.seed}"
         )

@@ -30,7 +30,7 @@ def backend_message(folder: Path, old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("tolerance: 1.0e-4", "tolerance: -1", "my.yaml: settle.tolerance = -1: must be >= 0; it means: largest"),
+        ("tolerance: 1.0e-5", "tolerance: -1", "my.yaml: settle.tolerance = -1: must be >= 0; it means: largest"),
         ("lr: 0.003", "lr: 0", "my.yaml: training.lr = 0: must be > 0; it means: learning rate"),
         ("momentum: 0.9", "momentum: 1.0", "my.yaml: training.momentum = 1.0: must be < 1; it means"),
         ("euler_step: null", "euler_step: 2", "my.yaml: settle.euler_step = 2: must be <= 1; it means: dt / tau"),
@@ -41,9 +41,9 @@ def backend_message(folder: Path, old: str, new: str) -> str:
         ("lr: 0.003", "lr: fast", "my.yaml: training.lr = fast: must be a number; it means"),
         ("lr: 0.003", 'lr: "0.1"', "my.yaml: training.lr = 0.1: must be a number; it means"),
         ("lr: 0.003", "lr: .nan", "my.yaml: training.lr = nan: must be a finite number; it means"),
-        ("tolerance: 1.0e-4", "tolerance: .inf", "my.yaml: settle.tolerance = inf: must be a finite number; it means"),
+        ("tolerance: 1.0e-5", "tolerance: .inf", "my.yaml: settle.tolerance = inf: must be a finite number; it means"),
         ("complex_states: true", "complex_states: 1", "my.yaml: complex_states = 1: must be true or false; it means"),
-        ("  beta: 0.02", "", "my.yaml: training.beta: is missing; it means: nudging strength"),
+        ("  beta: 0.005", "", "my.yaml: training.beta: is missing; it means: nudging strength"),
         ("schema: 1", "schema: 2", "my.yaml: schema = 2: must be 1; it means: version"),
         ("dtype: float32", "dtype: half", "my.yaml: compute.dtype = half: must be 'float32' or 'float64'; it means"),
         ("[exact]", "[exact, fast]", "my.yaml: write_modes.1 = fast: must be 'exact', 'outer', 'row' or 'cell'; it"),
@@ -64,7 +64,7 @@ def test_a_broken_rule_names_field_value_rule_and_meaning(tmp_path: Path, old: s
 def test_unknown_key_gets_a_guess_and_the_known_ones(tmp_path: Path) -> None:
     message = backend_message(tmp_path, "  tolerance:", "  tolerence:")
     assert message.startswith(
-        "my.yaml: settle.tolerence = 0.0001: is not a known key; did you mean 'tolerance'? "
+        "my.yaml: settle.tolerence = 1e-05: is not a known key; did you mean 'tolerance'? "
         "known keys are free_sweeps, nudged_sweeps, tolerance, "
     )
     message = backend_message(tmp_path, "bias: digital", "zebra: 1")
@@ -107,7 +107,7 @@ def test_not_utf8(tmp_path: Path) -> None:
 
 def test_short_exponents_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
-    text = CPU.replace("lr: 0.003", "lr: 1e-3").replace("tolerance: 1.0e-4", "tolerance: 1E-3")
+    text = CPU.replace("lr: 0.003", "lr: 1e-3").replace("tolerance: 1.0e-5", "tolerance: 1E-3")
     path.write_text(text, encoding="utf-8")
     card = load_backend(path)
     assert (card.training.lr, card.settle.tolerance) == (0.001, 0.001)
