@@ -6,7 +6,7 @@ The EP side is the public training step whole: settle, rule, compile, apply, cos
 every layer's contrast has a cosine of at least `BAR` to the exact gradient on a net trained that way; both the sweeps
 and the cosine are part of the result.
 
-Counted in products, with P_1 weights from the input and P others, backprop needs 2 P_1 + 3 P products per sample, EP with T free
+Counted in products, with P_1 weights from the input and P others, backprop needs 2 P_1 + 3 P per sample, EP with T free
 and N nudged sweeps 2 P_1 + (1 + 2 T + 2 (2 N - 1) + 2) P (the nudged phase holds two copies of the batch, and its first
 sweep reuses the free phase's products). Not valid as a statement about GPUs, where launches dominate.
 """
