@@ -9,6 +9,7 @@ import torch
 import typer
 
 from mep_hw.cli import flags, models, output
+from mep_hw.studies.environment import environment
 
 bench = typer.Typer(epilog="Examples:\n\nmep-hw bench speed --model 784-512-10 --threads 1")
 
@@ -31,8 +32,9 @@ def speed(
     from mep_hw.studies.speed import measure_speed  # brings scipy.sparse, which is slow to import
 
     torch.set_num_threads(threads)
-    result = asdict(measure_speed(models.build(model, seed=seed), batch=batch, blocks=blocks, seed=seed))
+    row = asdict(measure_speed(models.build(model, seed=seed), batch=batch, blocks=blocks, seed=seed))
+    result = row | {"environment": environment()}
     if as_json:
         output.print_json(result)
     else:
-        output.pairs(result.items())
+        output.pairs(row.items())
