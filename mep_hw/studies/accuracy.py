@@ -34,7 +34,7 @@ def accuracy_over_seeds(
         run = train(seed, folder / f"{name}-seed{seed}.safetensors")
         if run.test_accuracy is None:
             raise AssertionError("a named data set always has a test part")
-        run_folder = folder / f"{name}-seed{seed}"
+        run_folder = folder / "logs" / f"{name}-seed{seed}"
         require_writable(run_folder)
         run.save(run_folder)
         frozen = None if run.control_accuracy is None else 1 - run.control_accuracy
