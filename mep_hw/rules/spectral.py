@@ -38,8 +38,8 @@ def cap(update: Update, memory: Memory, weights: Tensor, bound: float) -> tuple[
     if sigma <= bound:
         return update, {"u": u}
     if isinstance(update, OuterSum) and update.rank < min(update.shape):
-        left = torch.cat([update.left, v[:, None] * ((bound - sigma) / update.scale)], 1)
-        return OuterSum(left, torch.cat([update.right, u[:, None]], 1), update.scale), {"u": u}
+        left = torch.cat([update.left * update.scale, v[:, None] * (bound - sigma)], 1)
+        return OuterSum(left, torch.cat([update.right, u[:, None]], 1)), {"u": u}
     corrected = torch.addr(dense(update).flatten(1), v, u, alpha=bound - sigma)
     return corrected.view_as(weights), {"u": u}
 

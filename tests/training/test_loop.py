@@ -1,0 +1,78 @@
+"""The parts of the loop that no whole run would show to be wrong: rates, targets, bounds, frozen layers, divergence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import mep_hw
+from mep_hw.cards import load_backend
+from mep_hw.errors import DivergenceError, InputError
+from mep_hw.settings import resolve
+from mep_hw.training.loop import schedule_factor
+from mep_hw.training.step import batches, bounded
+
+
+def test_cosine_with_warm_up() -> None:
+    settings = resolve(load_backend("cpu"), epochs=10, warmup=2.0, lr_schedule="cosine")
+    assert schedule_factor(settings, 1, 0.0) == 0.0
+    assert schedule_factor(settings, 2, 0.0) == pytest.approx(0.5 * 0.5 * (1 + 0.951056516))
+    assert schedule_factor(settings, 6, 0.0) == pytest.approx(0.5)
+    assert schedule_factor(settings, 10, 1.0) == pytest.approx(0.0, abs=1e-12)
+    constant = resolve(load_backend("cpu"), epochs=10, lr_schedule="constant")
+    assert schedule_factor(constant, 9, 0.5) == 1.0
+
+
+def test_batches_cover_every_sample_once_and_depend_on_the_seed_only() -> None:
+    parts = batches(10, 4, 3)
+    assert [len(p) for p in parts] == [4, 4, 2]
+    assert sorted(torch.cat(list(parts)).tolist()) == list(range(10))
+    assert all(torch.equal(a, b) for a, b in zip(parts, batches(10, 4, 3), strict=True))
+    assert not torch.equal(torch.cat(list(parts)), torch.cat(list(batches(10, 4, 4))))
+
+
+def test_a_bound_is_for_hidden_couplings_and_else_for_the_read_out() -> None:
+    assert bounded(mep_hw.mlp(5, 4, 4, 4, 3)) == [1, 2]
+    assert bounded(mep_hw.mlp(5, 4, 3)) == [1]
+    assert bounded(mep_hw.mlp(5, 4, 4, 3, skips=[(0, 2), (1, 3)])) == [1]
+
+
+def test_the_bound_holds_after_training() -> None:
+    loose = mep_hw.train(mep_hw.mlp(64, 16, 16, 10), epochs=3, lr=0.01, progress=False).model
+    tight = mep_hw.train(mep_hw.mlp(64, 16, 16, 10), epochs=3, lr=0.01, spectral_bound=0.6, progress=False).model
+    assert float(torch.linalg.matrix_norm(loose.weights[1], 2)) > 0.8
+    assert float(torch.linalg.matrix_norm(tight.weights[1], 2)) < 0.65
+
+
+def test_the_control_run_learns_its_read_out_only() -> None:
+    x, y = torch.rand(40, 6), torch.randint(0, 3, (40,))
+    model = mep_hw.mlp(6, 5, 3)
+    run = mep_hw.train(model, ((x, y), (x, y)), epochs=2, control=True, progress=False)
+    again = mep_hw.train(mep_hw.mlp(6, 5, 3), ((x, y), (x, y)), epochs=2, progress=False)
+    assert run.control_accuracy is not None and again.control_accuracy is None
+    assert all(torch.equal(a, b) for a, b in zip(run.model.weights, again.model.weights, strict=True))
+
+
+def test_one_rate_per_layer() -> None:
+    before = mep_hw.mlp(64, 8, 10)
+    after = mep_hw.train(mep_hw.mlp(64, 8, 10), epochs=1, lr=(1e-12, 0.01), progress=False).model
+    assert torch.allclose(before.weights[0], after.weights[0], atol=1e-8)
+    assert not torch.allclose(before.weights[1], after.weights[1], atol=1e-2)
+    with pytest.raises(InputError, match="one for each of 2 layers"):
+        mep_hw.train(mep_hw.mlp(64, 8, 10), lr=(0.1, 0.1, 0.1))
+
+
+def test_centred_inputs_belong_to_the_model() -> None:
+    x, y = torch.rand(30, 6) + 3, torch.randint(0, 3, (30,))
+    run = mep_hw.train(mep_hw.mlp(6, 5, 3), ((x, y), (x, y)), epochs=2, centre=True, progress=False)
+    assert run.model.offset is not None and torch.allclose(run.model.offset, x.mean(0))
+    assert mep_hw.evaluate(run.model, (x, y)).accuracy == run.test_accuracy
+
+
+def test_divergence_says_what_to_lower_and_keeps_the_last_good_epoch(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(DivergenceError, match=r"lower lr \(50.0\) or momentum \(0.9\), or lower beta \(0.005\)"):
+        mep_hw.train(mep_hw.mlp(64, 8, 10), rule="sgd", lr=50.0, epochs=2, checkpoint=file, progress=False)
+    assert not file.exists()
