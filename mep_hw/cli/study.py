@@ -34,6 +34,7 @@ def accuracy(
 ) -> None:
     """Train one configuration with several seeds; the last epoch counts. Goes on where a former call was cut off."""
     numbers = [_seed(text) for text in seeds.split(",")]
+    merged(config, {})  # a wrong file is refused before the folder is made
 
     def train(seed: int, checkpoint: Path) -> Run:
         return start(merged(config, {"seed": seed, "resume": True}), checkpoint)
