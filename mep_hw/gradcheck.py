@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from mep_hw import estimator as estimators
+from mep_hw import machine
 from mep_hw.adjoint import exact_gradient
-from mep_hw.cards import BackendCard, import_substrate, load_backend, load_device
+from mep_hw.cards import BackendCard, SettleOptions, load_backend
 from mep_hw.contrast import Contrast
 from mep_hw.coupling import Conv
 from mep_hw.data import Source, as_data, check, one_hot
@@ -117,17 +118,14 @@ def gradient_check(
         DivergenceError: the machine did not settle to RESIDUAL.
         AdjointError: the exact side did not settle.
     """
-    own = backend if isinstance(backend, BackendCard) else load_backend(backend)
+    own, cells = machine.cards(backend, device)
     beta = beta if beta is not None else own.training.beta if as_trained else BETA
     method = estimators.make(estimator, beta, points)
     card = own if as_trained else precise(own, beta)
-    machine = import_substrate(own)  # by the original card: a changed copy has no folder to look in
-    cell = device or card.device
-    cells = None if cell is None else load_device(cell)
     x, y = _batch(model, data, samples, seed)
     given = len(x)
     while True:
-        witness = Witness(machine(_with(model, model.weights, model.biases), card, cells, seed))
+        witness = Witness(machine.build(_with(model, model.weights, model.biases), card, cells, seed))
         inputs, target = witness.tensor(x), witness.tensor(y)
         contrast = _summed(method.contrasts(witness, inputs, target))
         if not (as_trained or witness.residual <= RESIDUAL):
@@ -169,8 +167,12 @@ def precise(card: BackendCard, beta: float) -> BackendCard:
     settle = card.settle.model_dump() | {
         "free_sweeps": SWEEPS, "nudged_sweeps": SWEEPS, "tolerance": RESIDUAL, "nudged_tolerance": RESIDUAL / beta,
     }  # fmt: skip
-    compute = card.compute.model_dump() | {"dtype": "float64"}
-    return BackendCard.model_validate(card.model_dump() | {"settle": settle, "compute": compute})
+    # Checked blocks in a copy, which knows its file: a class beside the card is looked for there.
+    blocks = {
+        "settle": SettleOptions.model_validate(settle),
+        "compute": card.compute.model_copy(update={"dtype": "float64"}),
+    }
+    return card.model_copy(update=blocks)
 
 
 @dataclass(frozen=True)
