@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from torch import Tensor, nn
 
@@ -97,14 +98,14 @@ def _cut(parts: Sequence[Part]) -> list[Block]:
     return [Block(tuple(group)) for group in groups if group]
 
 
-def _flat(module: nn.Module, prefix: str) -> Iterator[Part]:
-    for name, part in module.named_children():
+def _flat(module: nn.Sequential, prefix: str) -> Iterator[Part]:
+    for name, part in enumerate(module):  # not named_children(), which leaves out a module's second use
         if _is_sequential(part):
             yield from _flat(part, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", part
 
 
-def _is_sequential(module: nn.Module) -> bool:
+def _is_sequential(module: nn.Module) -> TypeGuard[nn.Sequential]:
     # A subclass with a forward of its own may compute anything.
     return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward

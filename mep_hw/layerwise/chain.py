@@ -8,6 +8,7 @@ is computed once, and its parameters need one row per sample instead of one per 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -63,5 +64,6 @@ class Chain:
                 weighted = weighted.unflatten(0, (self.copies, -1)).sum(0)
             output = self.first if number == 0 else self.outputs[number - 1]
             products = torch.autograd.grad(output, chosen, weighted, retain_graph=True, allow_unused=True)
-            found += [(p, value) for p, value in zip(chosen, products, strict=True) if value is not None]
+            used = cast("tuple[Tensor | None, ...]", products)  # as allow_unused has it
+            found += [(p, value) for p, value in zip(chosen, used, strict=True) if value is not None]
         return found

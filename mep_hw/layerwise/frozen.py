@@ -7,7 +7,7 @@ user's forward call. The contrast is that of the frozen function: it lacks what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ class Statistics:
         self.seen[id(module)] = value.mean(over), value.var(over, correction=0)
 
     @contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> Generator[None]:
         """Inside, the normalisations use the statistics heard last and change no buffer."""
         held = [m for m in self.modules if id(m) in self.seen]
         before = [(m.training, m.running_mean, m.running_var) for m in held]

@@ -1,17 +1,20 @@
 """Settling of a nudged phase of F = E + beta C, in the errors e_l = s_l - f_l(s_{l-1}).
 
-F is stationary where e_L = -beta dC/ds_L and e_l = J_{l+1}(s_l)^T e_{l+1}. A sweep works out these right-hand sides from
-output to input at the present states, moves the errors towards them, and then sets s_l = f_l(s_{l-1}) + e_l from input
-to output. In any other order a few sweeps leave the early layers without an error.
+F is stationary where e_L = -beta dC/ds_L and e_l = J_{l+1}(s_l)^T e_{l+1}. A sweep works out these right-hand sides
+from output to input at the present states, moves the errors towards them, and then sets s_l = f_l(s_{l-1}) + e_l from
+input to output. In any other order a few sweeps leave the early layers without an error. At the first sweep the
+right-hand sides are beta times what backprop would give, so agreement with backprop after one sweep proves nothing.
 
-States follow from errors, so F is a function of the errors alone, |e|^2 / 2 + beta C(s_L(e)), and what a sweep moves by
-is exactly its negative slope -dF/de; the slope with respect to states is dF/ds_l = dF/de_l - J_{l+1}^T dF/de_{l+1}, zero
-at the same points. Its curvature is 1 plus something of order beta, so full steps converge for a small beta. For a
+States follow from errors, so F is a function of the errors alone, |e|^2 / 2 + beta C(s_L(e)), and what a sweep moves
+by is exactly its negative slope -dF/de; the slope in the states, dF/ds_l = dF/de_l - J_{l+1}^T dF/de_{l+1}, is zero at
+the same points. Its curvature is 1 plus something of order beta, so full steps converge for a small beta. For a
 larger one each sample measures the largest curvature h that its steps meet and uses 2 / (1 + h), the best step for
 curvatures between 1 and h.
 
-Not valid for a strong negative beta: with squared error, F has no minimum once beta times the squared norm of ds_L/de
-passes 1, which for a deep stack is well below 1. The residual then grows, and `mep_hw.layerwise.energy` refuses it.
+Not valid for a strong negative beta: with squared error, F has no minimum once |beta| times the squared norm of
+ds_L/de passes 1, which for a deep stack is well below 1; the residual then grows, and `mep_hw.layerwise.energy` refuses
+it. At a large beta the minimum may lie on a kink of a ReLU or a max pool, where no slope is zero, or in the narrow
+valleys that a LayerNorm makes of small inputs: the residual then stays above any tight tolerance, and says so.
 """
 
 from __future__ import annotations
@@ -99,7 +102,7 @@ class _Stride:
 
     def next(self, change: list[Tensor]) -> Tensor:
         if self.previous is not None:
-            # A step of `length` along d changes the slope by -length H d, so this is the Rayleigh quotient of H along d.
+            # A step of `length` along d changes the slope by length H d: this is the Rayleigh quotient of H along d.
             square = _dot(self.previous, self.previous)
             seen = (1 - _dot(self.previous, change) / square) / self.length
             self.largest = torch.fmax(self.largest, seen)  # fmax: a sample that did not move has 0 / 0

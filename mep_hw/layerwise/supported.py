@@ -29,7 +29,7 @@ def check_structure(blocks: Sequence[Block]) -> None:
     Raises:
         ModelError: names the module.
     """
-    owners: dict[int, str] = {}
+    owners: dict[int, Block] = {}
     for number, block in enumerate(blocks):
         for path, part in block.parts:
             if isinstance(part, SEVERAL):
@@ -44,11 +44,11 @@ def check_structure(blocks: Sequence[Block]) -> None:
             if isinstance(module, nn.Embedding) and (module.max_norm is not None or module.sparse):
                 _refuse(path, module, "changes its weights or has sparse gradients", "leave max_norm and sparse alone")
         for p in block.parameters():
-            if owners.setdefault(id(p), block.name) != block.name:
+            if owners.setdefault(id(p), block) is not block:
                 raise ModelError(
                     f"module {block.name}", "parameter", tuple(p.shape),
-                    rule=f"is shared with module {owners[id(p)]}", fix="give each block weights of its own, or put "
-                    "both uses into one module",
+                    rule=f"is shared with module {owners[id(p)].name}",
+                    fix="give each block weights of its own, or put both uses into one module",
                 )  # fmt: skip
 
 

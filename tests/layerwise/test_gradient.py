@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch_cases import CASES, Case, backprop, conv, mlp, transformer
 from torch import Tensor, nn
+from torch_cases import CASES, Case, backprop, conv, mlp, transformer
 
 import mep_hw.layerwise.settle
 from mep_hw.layerwise import Layerwise

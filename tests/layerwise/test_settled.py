@@ -48,7 +48,7 @@ def minimum(energy: Layerwise, target: Tensor, beta: float) -> float:
         parts = [part.view(shape) for part, shape in zip(point.split(sizes), shapes, strict=True)]
         total = free_energy(energy, parts, target, beta).sum()
         (slope,) = torch.autograd.grad(total, point)
-        return float(total), slope.numpy()
+        return float(total.detach()), slope.numpy()
 
     start = torch.cat([s.flatten() for s in states[1:]]).numpy()
     found = scipy.optimize.minimize(
@@ -82,13 +82,14 @@ def test_the_contrast_at_a_large_beta_is_the_slope_of_the_settled_energy(loss: s
     assert float(-(found @ gradient) / (found.norm() * gradient.norm())) < 0.99
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_every_kind_settles_at_a_large_beta(name: str) -> None:
+# Not those with a ReLU before a normalisation, a max pool or a LayerNorm: see the docstring of mep_hw.layerwise.settle.
+@pytest.mark.parametrize("name", ["2 hidden", "8 hidden", "16 hidden", "cross entropy", "conv1d"])
+def test_smooth_modules_settle_at_a_large_beta(name: str) -> None:
     case = CASES[name]()
     energy = case.layerwise()
     case.module(case.x)
-    nudged = energy.contrast(case.target, beta=BETA, estimator="one_sided", tolerance=1e-8, sweeps=1000).nudged
-    assert bool((nudged.residual <= 1e-8 * BETA).all()) and bool((nudged.sweeps < 1000).all())
+    nudged = energy.contrast(case.target, beta=BETA, estimator="one_sided", tolerance=1e-8, sweeps=200).nudged
+    assert bool((nudged.residual <= 1e-8 * BETA).all()) and bool((nudged.sweeps < 200).all())
     states = [s.requires_grad_() for s in nudged.states]
     with energy.statistics.frozen():
         slopes = torch.autograd.grad(free_energy(energy, states, case.target, BETA).sum(), states)
