@@ -10,7 +10,7 @@ The initial weights respect that; training may leave it, and settling then repor
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -46,6 +46,7 @@ class Model:
         for skip in spec.skips:
             if skip.identity is not None:
                 self.weights[self._skip_index(skip)].fill_(skip.identity)
+        self.listeners: list[Callable[[Tensor], None]] = []  # told the inputs of every call, less the offset
 
     @property
     def depth(self) -> int:
@@ -72,6 +73,27 @@ class Model:
         return not any(k.routes_by_argmax for k in self.couplings) and all(
             k.activation is None or k.activation.smooth for k in self.layers
         )
+
+    def parameters(self) -> list[Tensor]:
+        """Learned weights and biases, layer by layer, for `mep_hw.optimizers`; they carry no gradient."""
+        found: list[Tensor] = []
+        for layer, bias in enumerate(self.biases, start=1):
+            found += [self.weights[c] for c in self.incoming[layer] if self.couplings[c].trainable]
+            found += [] if bias is None else [bias]
+        return found
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The read-out (batch, outputs) of the free phase, settled by the cpu machine; x is (batch, *input_shape).
+
+        Raises:
+            DataError: samples of another size.
+        """
+        from mep_hw.readout import read_out  # needs machines, which need this module
+
+        output, inputs = read_out(self, x)
+        for listener in self.listeners:
+            listener(inputs)
+        return output
 
     def centred(self, x: Tensor) -> Tensor:
         """`x` less the model's offset; substrates and the energy take inputs in this form."""

@@ -112,9 +112,7 @@ class Layerwise:
         _require_settling(tolerance, sweeps)
         x, output = self._free()
         cost = choose(target, loss)
-        cost.check(output, target)
-        if target.is_floating_point():
-            target = target.to(output.dtype)
+        target = cost.fit(output, target)
         strengths = [(node.real * beta, weight.real) for node, weight in nodes if node != 0]
         copies, batch = len(strengths), len(x)
         with self.statistics.frozen():

@@ -20,8 +20,12 @@ class Loss(ABC):
     name: str
 
     @abstractmethod
-    def check(self, output: Tensor, target: Tensor) -> None:
-        """Raises DataError where `target` does not fit `output`."""
+    def fit(self, output: Tensor, target: Tensor) -> Tensor:
+        """`target` in the form that `value` and `slope` take.
+
+        Raises:
+            DataError: it does not fit `output`.
+        """
 
     @abstractmethod
     def value(self, output: Tensor, target: Tensor) -> Tensor:
@@ -33,16 +37,18 @@ class Loss(ABC):
 
 
 class SquaredError(Loss):
-    """C = |s - y|^2 / 2 for floating targets in the shape of the output."""
+    """C = |s - y|^2 / 2 for floating targets in the shape of the output; labels stand for one-hot rows."""
 
     name = "squared_error"
 
-    def check(self, output: Tensor, target: Tensor) -> None:
+    def fit(self, output: Tensor, target: Tensor) -> Tensor:
         if not target.is_floating_point():
-            raise _wrong("dtype", target.dtype, "must be floating for squared error", "use target.float()")
+            _require_labels(target, output)
+            return torch.zeros_like(output).scatter_(-1, target.long()[..., None], 1.0)
         _require_shape(target, output.shape)
         if not bool(target.isfinite().all()):
             raise _wrong("values", "NaN or infinite", "must be finite", "clean the targets")
+        return target.to(output.dtype)
 
     def value(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).square().flatten(1).sum(1) / 2
@@ -56,21 +62,17 @@ class CrossEntropy(Loss):
 
     name = "cross_entropy"
 
-    def check(self, output: Tensor, target: Tensor) -> None:
-        if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-            raise _wrong("dtype", target.dtype, "must be integer for cross entropy", "give labels, not one-hot rows")
-        _require_shape(target, output.shape[:-1])
-        if len(target) and not (0 <= int(target.min()) and int(target.max()) < output.shape[-1]):
-            shown = f"{int(target.min())} to {int(target.max())}"
-            raise _wrong("labels", shown, f"must lie between 0 and {output.shape[-1] - 1}", "check the classes")
+    def fit(self, output: Tensor, target: Tensor) -> Tensor:
+        _require_labels(target, output)
+        return target.long()
 
     def value(self, output: Tensor, target: Tensor) -> Tensor:
-        chosen = torch.log_softmax(output, -1).gather(-1, target.long()[..., None])
+        chosen = torch.log_softmax(output, -1).gather(-1, target[..., None])
         return -chosen.flatten(1).sum(1)
 
     def slope(self, output: Tensor, target: Tensor) -> Tensor:
         minus_one = output.new_full((), -1.0).expand(*target.shape, 1)
-        return output.softmax(-1).scatter_add_(-1, target.long()[..., None], minus_one)
+        return output.softmax(-1).scatter_add_(-1, target[..., None], minus_one)
 
 
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in (SquaredError(), CrossEntropy())}
@@ -89,6 +91,15 @@ def choose(target: Tensor, name: str | None = None) -> Loss:
     if name not in LOSSES:
         raise InputError("loss", value=name, rule=f"is not one of {', '.join(LOSSES)}", fix="choose one of them")
     return LOSSES[name]
+
+
+def _require_labels(target: Tensor, output: Tensor) -> None:
+    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+        raise _wrong("dtype", target.dtype, "must be integer labels", "give labels, not one-hot rows")
+    _require_shape(target, output.shape[:-1])
+    if target.numel() and not (0 <= int(target.min()) and int(target.max()) < output.shape[-1]):
+        shown = f"{int(target.min())} to {int(target.max())}"
+        raise _wrong("labels", shown, f"must lie between 0 and {output.shape[-1] - 1}", "check the classes")
 
 
 def _require_shape(target: Tensor, shape: torch.Size) -> None:

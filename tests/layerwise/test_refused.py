@@ -133,7 +133,7 @@ VALUES = [
     ({"beta": 0.0}, InputError, "beta = 0.0: must be above 0"),
     ({"beta": 0.1, "estimator": "holomorphic"}, InputError, "estimator = holomorphic: is not one of centered"),
     ({"beta": 0.1, "loss": "hinge"}, InputError, "loss = hinge: is not one of squared_error"),
-    ({"beta": 0.1, "loss": "cross_entropy"}, DataError, "dtype = torch.float64: must be integer"),
+    ({"beta": 0.1, "loss": "cross_entropy"}, DataError, "dtype = torch.float64: must be integer labels"),
     ({"beta": 0.1, "tolerance": -1.0}, InputError, "tolerance = -1.0"),
     ({"beta": 0.1, "sweeps": 0}, InputError, "sweeps = 0: must be at least 1"),
 ]

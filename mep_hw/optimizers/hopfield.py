@@ -1,0 +1,61 @@
+"""Contrasts of a `mep_hw.Model`: its own Hopfield energy, settled by the cpu machine in the format of its weights.
+
+The free phase of the forward call is settled again for the contrast, because an estimator owns all its phases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from torch import Tensor
+
+from mep_hw import estimator, readout
+from mep_hw.data import one_hot
+from mep_hw.errors import DataError, InputError
+from mep_hw.model import Model
+from mep_hw.optimizers.options import WHERE, Nudging
+from mep_hw.outersum import Update
+
+
+class HopfieldSource:
+    """Listens to `model`, whose weights and biases the optimizer changes in place."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.x: Tensor | None = None
+        model.listeners.append(self._hear)
+
+    def contrasts(self, target: Tensor, how: Nudging, wanted: Collection[Tensor]) -> dict[Tensor, Update]:
+        if self.x is None:
+            raise InputError(WHERE, rule="has no free phase yet", fix="call model(x) before step(target=...)")
+        model = self.model
+        if how.loss not in (None, model.cost.name):
+            rule = f"is not the {model.cost.name} that the model was built with"
+            raise InputError(WHERE, "loss", how.loss, rule=rule, fix="leave it out")
+        machine = readout.machine_for(model, how.settle_steps, how.tolerance)
+        inputs, y = machine.tensor(self.x), machine.tensor(self._target(target, len(self.x)))
+        found = estimator.make(how.estimator, how.beta).total(machine, inputs, y)
+        pairs = [*zip(model.weights, found.weights, strict=True), *zip(model.biases, found.biases, strict=True)]
+        asked = {id(p) for p in wanted}
+        return {p: value for p, value in pairs if p is not None and value is not None and id(p) in asked}
+
+    def forget(self) -> None:
+        self.x = None
+
+    def close(self) -> None:
+        self.model.listeners.remove(self._hear)
+
+    def order(self) -> list[Tensor]:
+        return self.model.parameters()
+
+    def _hear(self, inputs: Tensor) -> None:
+        self.x = inputs.clone()
+
+    def _target(self, target: Tensor, batch: int) -> Tensor:
+        """(batch, outputs), floating."""
+        outputs = self.model.outputs
+        shape = (batch, outputs) if target.is_floating_point() else (batch,)
+        if target.shape != shape:
+            rule = f"must be {shape} for {target.dtype}, as the last model(x) asks"
+            raise DataError("target", "shape", tuple(target.shape), rule=rule, fix="reshape the target")
+        return target if target.is_floating_point() else one_hot(target, outputs)

@@ -1,0 +1,42 @@
+"""A model's read-out on the plain cpu machine, for use like a torch module: output = model(x)."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from mep_hw import machine
+from mep_hw.cards import SettleOptions
+from mep_hw.errors import DataError
+from mep_hw.model import Model
+from mep_hw.substrates.base import Substrate
+
+
+def machine_for(model: Model, nudged_sweeps: int | None = None, tolerance: float | None = None) -> Substrate:
+    """The cpu machine in the number format of the model's weights; None leaves what its card says of nudged phases."""
+    card, device = machine.cards("cpu")
+    settle = card.settle.model_dump()
+    settle |= {} if nudged_sweeps is None else {"nudged_sweeps": nudged_sweeps}
+    settle |= {} if tolerance is None else {"nudged_tolerance": tolerance}
+    blocks = {
+        "settle": SettleOptions.model_validate(settle),
+        "compute": card.compute.model_copy(update={"dtype": str(model.weights[0].dtype).removeprefix("torch.")}),
+    }
+    return machine.build(model, card.model_copy(update=blocks), device, seed=0)
+
+
+def read_out(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The settled free read-out (batch, outputs), and the inputs (batch, *input_shape) as the machine takes them.
+
+    Raises:
+        DataError: samples of another size than the model's input.
+    """
+    if x.dim() == 0 or math.prod(x.shape[1:]) != math.prod(model.input_shape):
+        raise DataError(
+            "model", "input shape", tuple(x.shape), rule=f"must be (batch, *{model.input_shape})",
+            fix="reshape the samples, or change the model's input",
+        )  # fmt: skip
+    substrate = machine_for(model)
+    inputs = model.centred(substrate.tensor(x.reshape(len(x), *model.input_shape)))
+    return substrate.settle(inputs).output, inputs
