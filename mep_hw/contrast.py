@@ -2,67 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
 import torch
 from torch import Tensor
 
 from mep_hw.coupling import Coupling
+from mep_hw.model import Model
 from mep_hw.outersum import OuterSum, Update
+from mep_hw.rules.base import LocalStates
 from mep_hw.state import Settled, State
 from mep_hw.substrates.base import Substrate
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Batch means that approach -dL/dW and -dL/db: per coupling (None: not trained) and per layer (None: no bias)."""
+    """Batch means that approach -dL/dW and -dL/db: per coupling (None: not trained) and per layer (None: no bias).
+
+    signal: of a layer (from 1), each sample's own (batch, *shape), which approaches -dC/d drive; computed on demand.
+    """
 
     weights: list[Update | None]
     biases: list[Tensor | None]
     free: Settled
+    signal: Callable[[int], Tensor] = field(repr=False)
+
+    def states(self, model: Model, c: int, inputs: Tensor, weight: Tensor) -> LocalStates:
+        """What the two ends of coupling c saw; `weight` routes where it pools by maxima."""
+        coupling = model.couplings[c]
+        source = inputs if coupling.source == 0 else self.free.state[coupling.source - 1]
+        before, after = coupling.local(self.signal(coupling.target), source, weight)
+        return LocalStates(before, after)
 
 
-def combine(
-    substrate: Substrate, state: State, weights: Sequence[complex | Tensor], inputs: Tensor, free: Settled
+def differences(
+    substrate: Substrate, state: State, weights: Sequence[float | Tensor], inputs: Tensor, free: Settled
 ) -> Contrast:
-    """sum_k weights[k] * (local products of copy k), real part; `state` holds len(weights) copies of the batch.
+    """sum_k weights[k] (local products of copy 2k - those of copy 2k + 1); `state` holds 2 len(weights) copies.
 
-    A weight is a number or a (batch,) tensor. Couplings from the input need one column per sample, because the input is
-    the same in every copy; the others need one per sample and copy (twice that for complex states).
+    A weight is a number or a (batch,) tensor. Couplings from the input need one column per sample and pair, because the
+    input is the same in both copies; the others need two. Of two real products the difference is taken as
+
+        t+ s+ - t- s- = (t+ - t-) (s+ + s-) / 2 + (t+ + t-) / 2 (s+ - s-)
+
+    so that float32 never subtracts two nearly equal sums over a batch.
+    """
+    model, batch, pairs = substrate.model, len(inputs), len(weights)
+    single = weights[0] if pairs == 1 and isinstance(weights[0], float) else None
+
+    @cache
+    def ends(layer: int) -> tuple[Tensor, Tensor]:
+        copies = state[layer - 1].unflatten(0, (pairs, 2, batch))
+        return copies[:, 0].flatten(0, 1), copies[:, 1].flatten(0, 1)
+
+    @cache
+    def delta(layer: int) -> Tensor:
+        return ends(layer)[0] - ends(layer)[1]
+
+    @cache
+    def middle(layer: int) -> Tensor:
+        return torch.add(*ends(layer)).div_(2)
+
+    def weighted(value: Tensor) -> Tensor:
+        """Each pair's rows times its weight; left to the end where that is one number."""
+        if single is not None:
+            return value
+        return torch.cat([_times(part, w) for part, w in zip(value.split(batch), weights, strict=True)])
+
+    @cache
+    def folded(layer: int) -> Tensor:
+        """The weighted differences summed over pairs, (batch, *shape)."""
+        return weighted(delta(layer)).unflatten(0, (pairs, batch)).sum(0) if pairs > 1 else weighted(delta(layer))
+
+    def product(coupling: Coupling, weight: Tensor) -> Update:
+        if coupling.source == 0:
+            return coupling.product(folded(coupling.target), inputs, weight)
+        if coupling.routes_by_argmax:  # each copy has its own winners, so the identity above does not hold
+            (top, low), (source, sink) = ends(coupling.target), ends(coupling.source)
+            rows = torch.cat([weighted(top), -weighted(low)]), torch.cat([source, sink])
+        else:
+            target = torch.cat([weighted(delta(coupling.target)), weighted(middle(coupling.target))])
+            rows = target, torch.cat([middle(coupling.source), delta(coupling.source)])
+        return coupling.product(*rows, weight)
+
+    factor = 1.0 if single is None else single
+    updates: list[Update | None] = [
+        product(k, substrate.read(c) if k.routes_by_argmax else model.weights[c]) * factor if k.trainable else None
+        for c, k in enumerate(model.couplings)
+    ]
+    biases = [
+        None if k.bias_shape is None else folded(n).sum(0).sum_to_size(k.bias_shape) * factor
+        for n, k in enumerate(model.layers, start=1)
+    ]
+    return Contrast(updates, biases, free, lambda layer: folded(layer) * (factor * batch))
+
+
+def contour(substrate: Substrate, state: State, weights: Sequence[complex], inputs: Tensor, free: Settled) -> Contrast:
+    """Real part of sum_k weights[k] (local products of copy k) for complex states of len(weights) copies.
+
+    The weights sum to zero. Dense couplings need two columns per sample and copy, those from the input one per sample.
     """
     model, batch = substrate.model, len(inputs)
-    fed = {model.couplings[c].target for c in model.outgoing[0]}
 
     @cache
     def weighted(layer: int) -> Tensor:
-        """The layer's states times their copies' weights, (copies * batch, *shape)."""
         parts = state[layer - 1].split(batch)
         return torch.cat([_times(part, w) for part, w in zip(parts, weights, strict=True)])
 
     @cache
     def folded(layer: int) -> Tensor:
-        """The weighted sum over copies, (batch, *shape), real."""
-        parts, first = state[layer - 1].split(batch), weights[0]
-        if len(parts) == 2 and not isinstance(first, Tensor) and first == -weights[1]:
-            return torch.sub(parts[0], parts[1]).mul_(first.real)
-        return torch.stack([_times(part, w) for part, w in zip(parts, weights, strict=True)]).sum(0).real
+        return weighted(layer).unflatten(0, (len(weights), batch)).sum(0).real
 
     updates: list[Update | None] = []
     for c, coupling in enumerate(model.couplings):
-        weight = substrate.read(c) if coupling.routes_by_argmax else model.weights[c]
+        weight = model.weights[c]  # its values do not matter: complex states exclude max pooling
         if not coupling.trainable:
             updates.append(None)
         elif coupling.source == 0:
             updates.append(coupling.product(folded(coupling.target), inputs, weight))
         else:
-            updates.append(_product(coupling, weighted(coupling.target), state[coupling.source - 1], weight))
-    biases: list[Tensor | None] = []
-    for number, layer in enumerate(model.layers, start=1):
-        value = folded(number) if number in fed else weighted(number).real
-        biases.append(None if layer.bias_shape is None else value.sum(0).sum_to_size(layer.bias_shape))
-    return Contrast(updates, biases, free)
+            target, source = weighted(coupling.target), state[coupling.source - 1]
+            # Re(t s) = Re t Re s - Im t Im s: the real and the imaginary products stand side by side.
+            rows = torch.cat([target.real, -target.imag]), torch.cat([source.real, source.imag])
+            updates.append(coupling.product(*rows, weight))
+    biases = [
+        None if k.bias_shape is None else folded(n).sum(0).sum_to_size(k.bias_shape)
+        for n, k in enumerate(model.layers, start=1)
+    ]
+    return Contrast(updates, biases, free, lambda layer: folded(layer) * batch)
 
 
 def total(parts: Sequence[Contrast]) -> Contrast:
@@ -82,18 +151,14 @@ def total(parts: Sequence[Contrast]) -> Contrast:
         None if group[0] is None else torch.stack([b for b in group if b is not None]).sum(0)
         for group in zip(*(part.biases for part in parts), strict=True)
     ]
-    return Contrast(weights, biases, parts[0].free)
+
+    def signal(layer: int) -> Tensor:
+        return torch.stack([part.signal(layer) for part in parts]).sum(0)
+
+    return Contrast(weights, biases, parts[0].free, signal)
 
 
 def _times(part: Tensor, weight: complex | Tensor) -> Tensor:
     if isinstance(weight, Tensor):
         weight = weight.reshape(-1, *[1] * (part.dim() - 1))
     return part * weight
-
-
-def _product(coupling: Coupling, target: Tensor, source: Tensor, weight: Tensor) -> Update:
-    if not target.is_complex():
-        return coupling.product(target, source, weight)
-    # Re(t s) = Re t Re s - Im t Im s: the real and the imaginary products stand side by side.
-    rows = torch.cat([target.real, -target.imag]), torch.cat([source.real, source.imag])
-    return coupling.product(*rows, weight)

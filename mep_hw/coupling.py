@@ -87,6 +87,9 @@ class Dense:
     def product(self, target: Tensor, source: Tensor, weight_shape: Shape) -> Update:
         return OuterSum(target.T, source.flatten(1).T)
 
+    def rows(self, target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+        return source.flatten(1), target
+
 
 @dataclass(frozen=True)
 class Conv:
@@ -126,6 +129,10 @@ class Conv:
     def product(self, target: Tensor, source: Tensor, weight_shape: Shape) -> Update:
         return conv2d_weight(source, list(weight_shape), target, stride=self.stride, padding=self.padding)
 
+    def rows(self, target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+        patches = F.unfold(source, self.kernel, padding=self.padding, stride=self.stride)
+        return patches.transpose(1, 2).flatten(0, 1), target.flatten(2).transpose(1, 2).flatten(0, 1)
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -145,6 +152,9 @@ class Identity:
 
     def product(self, target: Tensor, source: Tensor, weight_shape: Shape) -> Update:
         return (target * source).sum()
+
+    def rows(self, target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+        return source.reshape(-1, 1), target.reshape(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -212,6 +222,10 @@ class Coupling:
         return self.operator.product(
             self._unpool_after(target, weight, source), self._operand(source), self.weight_shape
         )
+
+    def local(self, target: Tensor, source: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """What the weights see: (n, in) and (n, out) whose product over n is `product`; n counts positions too."""
+        return self.operator.rows(self._unpool_after(target, weight, source), self._operand(source))
 
     def _operand(self, source: Tensor) -> Tensor:
         for pool in self.before:

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import cmath
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from mep_hw.contrast import Contrast, combine, total
+from mep_hw.contrast import Contrast, contour, differences, total
 from mep_hw.errors import CapabilityError, InputError
 from mep_hw.state import Nudge
 from mep_hw.substrates.base import Substrate
@@ -56,30 +56,44 @@ class Estimator(ABC):
 
 
 @dataclass(frozen=True)
-class Nodes(Estimator):
-    """A finite-difference formula: `nodes` are beta_k / beta, `weights` are w_k * beta; node 0 is the free state."""
+class Pairs(Estimator):
+    """Real finite differences: the sum over (a, b, w) in `pairs` of w (f(a beta) - f(b beta)) / beta; f(0) is free."""
 
     name: str
     beta: float
-    nodes: tuple[complex, ...]
-    weights: tuple[complex, ...]
+    pairs: tuple[tuple[float, float, float], ...]
 
     def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
-        is_complex = any(isinstance(node, complex) and node.imag for node in self.nodes)
-        if is_complex:
-            _require_complex(substrate)
-        if any(complex(node).real < 0 for node in self.nodes):
+        nodes = [node for a, b, _ in self.pairs for node in (a, b)]
+        if min(nodes) < 0:
             _require_minimum(substrate, self.beta)
         free = substrate.settle(inputs)
         batch = len(inputs)
-        nudged = [(n, w) for n, w in zip(self.nodes, self.weights, strict=True) if n != 0]
-        # Real zero-node weights come last: the free state is appended to the nudged copies.
-        weights = [w for _, w in nudged] + [w for n, w in zip(self.nodes, self.weights, strict=True) if n == 0]
-        beta = _per_copy([n * self.beta for n, _ in nudged], batch, inputs)
-        state = substrate.settle(inputs, Nudge(beta, target), free).state
-        if len(weights) > len(nudged):
+        beta = torch.tensor([n * self.beta for n in nodes if n], dtype=inputs.dtype, device=inputs.device)
+        state = substrate.settle(inputs, Nudge(beta.repeat_interleave(batch), target), free).state
+        if 0 in nodes:  # only as the last one
             state = [torch.cat([a, b]) for a, b in zip(state, free.state, strict=True)]
-        yield combine(substrate, state, [w / (self.beta * batch) for w in weights], inputs, free)
+        yield differences(substrate, state, [w / (self.beta * batch) for *_, w in self.pairs], inputs, free)
+
+
+@dataclass(frozen=True)
+class Holomorphic(Estimator):
+    """A contour integral: `points` complex nodes on a circle of radius beta."""
+
+    beta: float
+    points: int
+    name = "holomorphic"
+
+    def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
+        _require_complex(substrate)
+        _require_minimum(substrate, self.beta)
+        free = substrate.settle(inputs)
+        batch = len(inputs)
+        nodes = [cmath.rect(1.0, 2 * cmath.pi * k / self.points) for k in range(self.points)]
+        beta = torch.tensor([n * self.beta for n in nodes], dtype=inputs.dtype.to_complex(), device=inputs.device)
+        state = substrate.settle(inputs, Nudge(beta.repeat_interleave(batch), target), free).state
+        weights = [1 / (self.points * n * self.beta * batch) for n in nodes]
+        yield contour(substrate, state, weights, inputs, free)
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ class RandomSign(Estimator):
         nudged = substrate.settle(inputs, Nudge(self.beta * sign, target), free)
         state = [torch.cat([a, b]) for a, b in zip(nudged.state, free.state, strict=True)]
         weights = sign / (self.beta * batch)
-        yield combine(substrate, state, [weights, -weights], inputs, free)
+        yield differences(substrate, state, [weights], inputs, free)
 
 
 @dataclass(frozen=True)
@@ -119,7 +133,7 @@ class Continual(Estimator):
             start = replace(before, below=None, static=None)
             after = substrate.settle(inputs, Nudge(beta, target, sweeps=1), start)
             state = [torch.cat([a, b]) for a, b in zip(after.state, before.state, strict=True)]
-            yield combine(substrate, state, [weight, -weight], inputs, free)
+            yield differences(substrate, state, [weight], inputs, free)
             before = after
             if bool((after.residual <= options.nudged_tolerance * self.beta).all()):
                 return
@@ -135,13 +149,12 @@ def make(name: str, beta: float, points: int = 4) -> Estimator:
         raise InputError("estimator", "beta", beta, rule="must be above 0 and finite", fix="0.1 is a good start")
     if points < 2:
         raise InputError("estimator", "points", points, rule="must be at least 2", fix="4 is a good start")
-    circle = tuple(cmath.rect(1.0, 2 * cmath.pi * k / points) for k in range(points))
     known: dict[str, Estimator] = {
-        "centered": Nodes("centered", beta, (1.0, -1.0), (0.5, -0.5)),
-        "one_sided": Nodes("one_sided", beta, (1.0, 0.0), (1.0, -1.0)),
+        "centered": Pairs("centered", beta, ((1.0, -1.0, 0.5),)),
+        "one_sided": Pairs("one_sided", beta, ((1.0, 0.0, 1.0),)),
         "random_sign": RandomSign(beta),
-        "richardson": Nodes("richardson", beta, (1.0, -1.0, 0.5, -0.5), (-1 / 6, 1 / 6, 4 / 3, -4 / 3)),
-        "holomorphic": Nodes("holomorphic", beta, circle, tuple(1 / (points * node) for node in circle)),
+        "richardson": Pairs("richardson", beta, ((1.0, -1.0, -1 / 6), (0.5, -0.5, 4 / 3))),
+        "holomorphic": Holomorphic(beta, points),
         "continual": Continual(beta),
     }
     found = known.get(name.replace("-", "_"))
@@ -174,10 +187,3 @@ def _require_complex(substrate: Substrate) -> None:
             rule="the holomorphic estimator needs smooth activations and no max pooling",
             fix="use sigmoid or tanh, or estimator richardson",
         )  # fmt: skip
-
-
-def _per_copy(values: Sequence[complex], batch: int, like: Tensor) -> Tensor:
-    is_complex = any(isinstance(v, complex) and v.imag for v in values)
-    dtype = like.dtype.to_complex() if is_complex else like.dtype
-    entries = values if is_complex else [complex(v).real for v in values]
-    return torch.tensor(entries, dtype=dtype, device=like.device).repeat_interleave(batch)

@@ -52,6 +52,11 @@ class OuterSum:
         """M @ other for `other` (in, n)."""
         return (self.left @ (self.right.T @ other)).mul_(self.scale)
 
+    def norm(self) -> Tensor:
+        """Frobenius norm, from the factors' Gram matrices."""
+        square = ((self.left.T @ self.left) * (self.right.T @ self.right)).sum()
+        return square.clamp_min(0).sqrt() * abs(self.scale)
+
     def transposed(self) -> OuterSum:
         return OuterSum(self.right, self.left, self.scale)
 

@@ -39,7 +39,12 @@ def train(
     weight_decay: float | None = None,
     lr_schedule: str | None = None,
     warmup: float = 0.0,
+    rank: int | None = None,
+    error_feedback: bool | None = None,
+    clip: float | None = None,
+    bias_lr: float | None = None,
     spectral_bound: float | None = None,
+    spectral_method: str = "hammer",
     centre: bool = False,
     label_smoothing: float = 0.0,
     free_sweeps: int | None = None,
@@ -61,10 +66,16 @@ def train(
         device: a memory-cell card's name or path; None takes the backend's own.
         rule, epochs, batch_size, lr, beta, momentum, weight_decay, lr_schedule: None takes the card's value.
             lr is one number or one per layer; momentum is beta1 for rule adam; the schedule is "constant" or "cosine".
+            A rule other than the card's brings its own lr, momentum and weight_decay (`mep_hw.rules.DEFAULTS`).
+        rank, error_feedback: of rule dion: how many directions an update has (None: a quarter of the smaller side), and
+            whether what they leave out is kept for later (None: yes).
+        clip: longest contrast of a coupling (Frobenius norm); longer ones are shortened to it.
+        bias_lr: learning rate of the biases; None takes lr, or 0.003 for rules whose biases Adam trains.
         estimator: see `mep_hw.estimator`.
         warmup: epochs over which the learning rate rises from 0.
         spectral_bound: largest spectral norm of the couplings between hidden layers (of the read-out's where there are
             none); None does not bound them.
+        spectral_method: hammer, normalise or soft_cap, see `mep_hw.rules.spectral`.
         centre: subtract the mean training sample from all inputs; the model keeps it as its offset.
         label_smoothing: share of each one-hot target that is spread evenly over the classes.
         free_sweeps, nudged_sweeps: run exactly so many sweeps in that phase; None stops by the card's tolerance.
@@ -87,10 +98,15 @@ def train(
         card, device=None if cell is None else cell.name, data=source.name, model=model.name, rule=rule,
         estimator=estimator, lr=lr, epochs=epochs, batch_size=batch_size, beta=beta, momentum=momentum,
         weight_decay=weight_decay, lr_schedule=lr_schedule, warmup=warmup,
-        spectral_bound=spectral_bound, centre=centre, label_smoothing=label_smoothing, free_sweeps=free_sweeps,
+        rank=rank, error_feedback=error_feedback, clip=clip,
+        bias_lr=bias_lr, spectral_bound=spectral_bound, spectral_method=spectral_method,
+        centre=centre, label_smoothing=label_smoothing, free_sweeps=free_sweeps,
         nudged_sweeps=nudged_sweeps, seed=seed, validation=validation,
     )  # fmt: skip
-    how = rules.make(settings.rule, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    how = rules.make(
+        settings.rule, momentum=settings.momentum, weight_decay=settings.weight_decay, rank=settings.rank,
+        error_feedback=settings.error_feedback, clip=settings.clip,
+    )  # fmt: skip
     estimate = estimators.make(settings.estimator, settings.beta)
     card = machine.fixed_sweeps(card, settings.free_sweeps, settings.nudged_sweeps)
     path = _checkpoint_path(checkpoint, resume)
@@ -100,7 +116,10 @@ def train(
 
     def prepare(subject: Model, frozen: list[int]) -> TrainingStep:
         substrate = machine.build(subject, card, cell, settings.seed)
-        return TrainingStep(substrate, estimate, how, lr=settings.lr, bound=settings.spectral_bound, frozen=frozen)
+        return TrainingStep(
+            substrate, estimate, how, lr=settings.lr, bias_lr=settings.bias_lr,
+            bound=settings.spectral_bound, method=settings.spectral_method, frozen=frozen,
+        )  # fmt: skip
 
     run = Run(model, settings)
     with progress_bar(settings, progress, on_step) as watch:

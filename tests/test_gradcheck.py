@@ -106,7 +106,7 @@ def test_a_wrong_contrast_fails(
     factor: float, cosine: float, norm_error: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The machine settles right, and its states are combined with a wrong sign or size."""
-    right = estimators.combine
+    right = estimators.differences
 
     def wrong(*args: Any) -> Contrast:
         found = right(*args)
@@ -115,7 +115,7 @@ def test_a_wrong_contrast_fails(
         )
         return replace(found, weights=weights, biases=biases)
 
-    monkeypatch.setattr(estimators, "combine", wrong)
+    monkeypatch.setattr(estimators, "differences", wrong)
     found = bars(gradient_check(mlp(6, 5, 5, 3, activation="tanh"), samples=16))
     assert found == pytest.approx((cosine, norm_error), abs=1e-6)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_args
 
 import typer
 import yaml
@@ -69,11 +69,22 @@ class TrainOptions(Block):
     beta: float | None = _option(None, f"nudging strength, > 0, no unit; {_CARD}")
     momentum: float | None = _option(None, f"share of the rule's memory that is kept, 0 <= share < 1; {_CARD}")
     weight_decay: float | None = _option(None, f"decay of a weight per step, a multiple of lr, >= 0; {_CARD}")
+    rank: int | None = _option(
+        None, "directions of an update by rule dion, >= 1; default: a quarter of the smaller side of each coupling"
+    )
+    error_feedback: bool | None = _option(
+        None, "keep what rule dion leaves out of an update for later ones (default), or forget it"
+    )
+    clip: float | None = _option(None, "longest contrast of a coupling, > 0 (Frobenius norm); default: no clipping")
+    bias_lr: float | None = _option(
+        None, "learning rate of the biases, > 0; default: lr, or 0.003 for rules whose biases Adam trains"
+    )
     lr_schedule: str | None = _option(None, f"constant or cosine (down to 0 over the run); {_CARD}")
     warmup: float = _option(0.0, "epochs over which the learning rate rises from 0, >= 0 (default 0)")
     spectral_bound: float | None = _option(
         None, "largest spectral norm of the couplings between hidden layers, > 0; default: no bound"
     )
+    spectral_method: str = _option("hammer", "how: hammer, normalise or soft_cap (default hammer)")
     centre: bool = _option(False, "subtract the mean training sample from all inputs")
     label_smoothing: float = _option(0.0, "share of each target spread over all classes, 0 <= share < 1 (default 0)")
     free_sweeps: int | None = _option(None, "so many sweeps in every free phase; default: to the card's tolerance")
@@ -116,7 +127,7 @@ def with_flags(command: Callable[[TrainOptions, bool], None]) -> Callable[..., N
 
 def _flag(name: str, info: FieldInfo) -> Any:
     dashed = name.replace("_", "-")
-    spelling = f"--{dashed}/--no-{dashed}" if info.annotation is bool else f"--{dashed}"
+    spelling = f"--{dashed}/--no-{dashed}" if bool in (info.annotation, *get_args(info.annotation)) else f"--{dashed}"
     return typer.Option(None, spelling, help=info.description, show_default=False)
 
 

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from mep_hw.outersum import Update, dense
-from mep_hw.rules.base import Memory, Rule
+from mep_hw.rules.base import LocalStates, Memory, Rule
+
+BIAS_LR = 0.003  # for the biases of rules that are made for matrices
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,13 @@ class Adam(Rule):
         return {"m": zeros, "v": zeros.clone(), "t": torch.zeros((), dtype=torch.int64)}
 
     def step(
-        self, contrast: Update, memory: Memory, *, lr: float, weights: Tensor | None = None
+        self,
+        contrast: Update,
+        memory: Memory,
+        *,
+        lr: float,
+        weights: Tensor | None = None,
+        states: LocalStates | None = None,
     ) -> tuple[Update, Memory]:
         g = dense(contrast)
         if weights is not None and self.weight_decay:

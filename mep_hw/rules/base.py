@@ -1,12 +1,14 @@
 """The contract of a rule: what to change, given what was measured and what is remembered.
 
 A rule is pure: it gets a memory and returns a new one, and it never touches the weights. That is what lets the same
-rule drive a register file, an array of analog cells or a remote board, and what makes a resumed run exact.
+rule drive a register file, an array of analog cells or a remote board, and what makes a resumed run exact. Rules are
+put around rules with `Wrapper`: clipping, decay, a spectral bound and error feedback work with every rule.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,11 +18,30 @@ from mep_hw.outersum import Update
 Memory = dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class LocalStates:
+    """What the two ends of a coupling see of every sample (with convolutions: of every sample and position).
+
+    before: (n, in) states that enter the operator in the free phase.
+    after: (n, out) each sample's own signal at the other end, which approaches -dC/d drive.
+    """
+
+    before: Tensor
+    after: Tensor
+
+
 class Rule(ABC):
-    """`needs_weights` says whether `step` wants the present weights, which some machines must pay to read."""
+    """What a step needs and what biases get.
+
+    needs_weights: `step` wants the present weights, which some machines must pay to read.
+    needs_states: `step` wants the states behind the contrast.
+    bias_lr: learning rate for the rule of `for_biases` where it is another one; None: the coupling's own.
+    """
 
     name: str
     needs_weights: bool = False
+    needs_states: bool = False
+    bias_lr: float | None = None
 
     @abstractmethod
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
@@ -28,7 +49,13 @@ class Rule(ABC):
 
     @abstractmethod
     def step(
-        self, contrast: Update, memory: Memory, *, lr: float, weights: Tensor | None = None
+        self,
+        contrast: Update,
+        memory: Memory,
+        *,
+        lr: float,
+        weights: Tensor | None = None,
+        states: LocalStates | None = None,
     ) -> tuple[Update, Memory]:
         """The intended weight change and the memory for the next step.
 
@@ -36,4 +63,52 @@ class Rule(ABC):
             contrast: approaches -dL/dW, in the shape of the weights or as an `OuterSum`.
             lr: learning rate, already scheduled.
             weights: present values, given when `needs_weights`.
+            states: of the batch behind the contrast, given when `needs_states`.
         """
+
+    def for_biases(self) -> Rule:
+        """The rule for biases: this one, unless it is made for matrices."""
+        return self
+
+
+@dataclass(frozen=True)
+class Wrapper(Rule):
+    """A rule around another one; the memory of the inner rule lies beside its own, under `rule.`."""
+
+    rule: Rule
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.rule.name
+
+    @property
+    def needs_weights(self) -> bool:  # type: ignore[override]
+        return self.rule.needs_weights
+
+    @property
+    def needs_states(self) -> bool:  # type: ignore[override]
+        return self.rule.needs_states
+
+    @property
+    def bias_lr(self) -> float | None:  # type: ignore[override]
+        return self.rule.bias_lr
+
+    def for_biases(self) -> Rule:
+        return self.rule.for_biases()
+
+    def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
+        return {f"rule.{key}": value for key, value in self.rule.init(shape, generator, dtype).items()}
+
+    def inner(
+        self,
+        contrast: Update,
+        memory: Memory,
+        *,
+        lr: float,
+        weights: Tensor | None = None,
+        states: LocalStates | None = None,
+    ) -> tuple[Update, Memory]:
+        """Step of the inner rule; the memory returned holds its new part under `rule.`."""
+        own = {key.removeprefix("rule."): value for key, value in memory.items() if key.startswith("rule.")}
+        update, new = self.rule.step(contrast, own, lr=lr, weights=weights, states=states)
+        return update, {f"rule.{key}": value for key, value in new.items()}

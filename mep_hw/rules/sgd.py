@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update
-from mep_hw.rules.base import Memory, Rule
+from mep_hw.rules.base import LocalStates, Memory, Rule
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,13 @@ class Sgd(Rule):
         return {"m": torch.zeros(shape, dtype=dtype, device=generator.device)} if self.momentum else {}
 
     def step(
-        self, contrast: Update, memory: Memory, *, lr: float, weights: Tensor | None = None
+        self,
+        contrast: Update,
+        memory: Memory,
+        *,
+        lr: float,
+        weights: Tensor | None = None,
+        states: LocalStates | None = None,
     ) -> tuple[Update, Memory]:
         if weights is not None and self.weight_decay:
             contrast = _plus(weights * -self.weight_decay, 1.0, contrast)

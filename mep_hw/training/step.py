@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from mep_hw.contrast import Contrast
-from mep_hw.errors import InputError
+from mep_hw.errors import DivergenceError, InputError
 from mep_hw.estimator import Continual, Estimator
 from mep_hw.model import Model
-from mep_hw.rules import Memory, Rule, spectral
-from mep_hw.rules.sgd import Sgd
+from mep_hw.outersum import OuterSum, Update
+from mep_hw.rules import Bounded, Memory, Rule
 from mep_hw.schedule import Cost, compile
 from mep_hw.state import Settled
 from mep_hw.substrates.base import Substrate
@@ -29,7 +29,9 @@ class TrainingStep:
 
     Args:
         lr: full learning rate, one number or one per layer.
+        bias_lr: of the biases; None takes what their rule was made for, or lr.
         bound: spectral norm that couplings between hidden layers may reach; None leaves them free.
+        method: how the bound is kept, see `mep_hw.rules.spectral`.
         frozen: couplings that are left alone, with the biases of the layers they feed.
 
     Raises:
@@ -43,62 +45,81 @@ class TrainingStep:
         rule: Rule,
         *,
         lr: float | Sequence[float],
+        bias_lr: float | None = None,
         bound: float | None = None,
+        method: str = "hammer",
         frozen: Collection[int] = (),
     ) -> None:
-        if isinstance(estimator, Continual) and not (
-            isinstance(rule, Sgd) and not rule.momentum and not rule.weight_decay
-        ):
-            raise InputError(
-                "train", "estimator", "continual",
-                rule="applies several updates per batch and needs rule sgd with momentum 0 and weight_decay 0",
-                fix="set them so, or use estimator centered",
-            )  # fmt: skip
-        self.substrate, self.estimator, self.rule = substrate, estimator, rule
-        model, dtype = substrate.model, substrate.dtype
+        self.substrate, self.estimator = substrate, estimator
+        model = substrate.model
         fed = {model.couplings[c].target for c in frozen}
         self.couplings = [c for c in model.trainable if c not in frozen]
         self.layers = [n for n, k in enumerate(model.layers, 1) if k.bias_shape is not None and n not in fed]
-        shapes = {f"weights.{c}": model.couplings[c].weight_shape for c in self.couplings}
-        shapes |= {f"biases.{n}": model.layers[n - 1].bias_shape or () for n in self.layers}
-        self.memory: dict[str, Memory] = {k: rule.init(s, substrate.generator, dtype) for k, s in shapes.items()}
+        capped = [] if bound is None else bounded(model)
+        self.rules: dict[str, Rule] = {}
+        self.memory: dict[str, Memory] = {}
+        for c in self.couplings:
+            own = Bounded(rule, bound, method) if bound is not None and c in capped else rule
+            self._remember(f"weights.{c}", own, model.couplings[c].weight_shape)
+        for n in self.layers:
+            self._remember(f"biases.{n}", rule.for_biases(), model.layers[n - 1].bias_shape or ())
+        if isinstance(estimator, Continual) and (rule.needs_weights or any(self.memory.values())):
+            raise InputError(
+                "train", "estimator", "continual",
+                rule="applies several updates per batch and needs rule sgd with momentum and weight_decay 0, no bound",
+                fix="set them so, or use estimator centered",
+            )  # fmt: skip
         self.lr = _per_layer(lr, model.depth)
-        self.bound, self.capped = bound, [] if bound is None else [c for c in bounded(model) if c not in frozen]
-        for c in self.capped:
-            self.memory[f"cap.{c}"] = spectral.start(model.couplings[c].weight_shape, substrate.generator, dtype)
+        fixed = rule.bias_lr if bias_lr is None else bias_lr
+        self.bias_lr = self.lr if fixed is None else _per_layer(fixed, model.depth)
         self.cost = Cost.none()
+
+    def _remember(self, key: str, rule: Rule, shape: tuple[int, ...]) -> None:
+        self.rules[key] = rule
+        self.memory[key] = rule.init(shape, self.substrate.generator, self.substrate.dtype)
 
     def __call__(self, inputs: Tensor, target: Tensor, factor: float = 1.0) -> Settled:
         """Train on one batch, (batch, *input_shape) and (batch, outputs), at `factor` times the full learning rate.
 
         Returns the free phase, settled before any update.
+
+        Raises:
+            DivergenceError: the contrast is not finite; the weights stay as they are.
         """
         free: Settled | None = None
         for contrast in self.estimator.contrasts(self.substrate, inputs, target):
             free = contrast.free
-            self._apply(contrast, factor)
+            self._apply(contrast, inputs, factor)
         assert free is not None  # every estimator yields at least once
         return free
 
-    def _apply(self, contrast: Contrast, factor: float) -> None:
-        substrate, rule = self.substrate, self.rule
+    def _apply(self, contrast: Contrast, inputs: Tensor, factor: float) -> None:
+        substrate, model = self.substrate, self.substrate.model
+        _require_finite(contrast)
+        updates: dict[str, Update] = {}
         for c in self.couplings:
             measured, key = contrast.weights[c], f"weights.{c}"
             assert measured is not None  # trainable couplings always have one
-            lr = self.lr[substrate.model.couplings[c].target - 1] * factor
-            weights = substrate.read(c) if rule.needs_weights or c in self.capped else None
-            update, self.memory[key] = rule.step(measured, self.memory[key], lr=lr, weights=weights)
-            if self.bound is not None and weights is not None and c in self.capped:
-                update, self.memory[f"cap.{c}"] = spectral.cap(update, self.memory[f"cap.{c}"], weights, self.bound)
-            schedule = compile(update, None, substrate.backend, substrate.device)
-            self.cost += substrate.apply(c, schedule)
+            rule, lr = self.rules[key], self.lr[model.couplings[c].target - 1] * factor
+            held = substrate.read(c) if rule.needs_weights or rule.needs_states else None
+            states = contrast.states(model, c, inputs, held) if rule.needs_states and held is not None else None
+            updates[key], self.memory[key] = rule.step(measured, self.memory[key], lr=lr, weights=held, states=states)
         for n in self.layers:
             measured, key = contrast.biases[n - 1], f"biases.{n}"
             assert measured is not None  # only layers with a bias are listed
-            # L2 decay is for couplings: a decayed bias only shifts the units' working point.
-            update, self.memory[key] = rule.step(measured, self.memory[key], lr=self.lr[n - 1] * factor)
-            schedule = compile(update, None, substrate.backend, substrate.device)
+            # Without weights nothing decays: a decayed bias only shifts the units' working point.
+            lr = self.bias_lr[n - 1] * factor
+            updates[key], self.memory[key] = self.rules[key].step(measured, self.memory[key], lr=lr)
+        for c in self.couplings:
+            schedule = compile(updates[f"weights.{c}"], None, substrate.backend, substrate.device)
+            self.cost += substrate.apply(c, schedule)
+        for n in self.layers:
+            schedule = compile(updates[f"biases.{n}"], None, substrate.backend, substrate.device)
             self.cost += substrate.apply_bias(n, schedule)
+
+    def directions(self) -> int:
+        """How many outer products the spectral bound has written so far, by method hammer."""
+        return sum(int(memory["directions"]) for memory in self.memory.values() if "directions" in memory)
 
 
 def hidden(model: Model) -> list[int]:
@@ -119,6 +140,17 @@ def _per_layer(lr: float | Sequence[float], depth: int) -> list[float]:
             "train", "lr", lr, rule=f"needs one number, or one for each of {depth} layers", fix="give a single number"
         )
     return values
+
+
+def _require_finite(contrast: Contrast) -> None:
+    """A layer that holds NaN shows it in its bias contrast, which is small; a layer without one, in its weights'."""
+    seen = [b if b is not None else w for b, w in zip(contrast.biases, contrast.weights, strict=False)]
+    parts = [v.left if isinstance(v, OuterSum) else v for v in seen if v is not None]
+    if not all(bool(part.isfinite().all()) for part in parts):
+        raise DivergenceError(
+            "train", "contrast", "nan", rule="is not finite, so the step was refused and no weight was changed",
+            fix="lower lr, momentum or beta",
+        )  # fmt: skip
 
 
 def correct(settled: Settled, labels: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def backend_message(folder: Path, old: str, new: str) -> str:
         ("lr: 0.003", "lr: .nan", "my.yaml: training.lr = nan: must be a finite number; it means"),
         ("tolerance: 1.0e-5", "tolerance: .inf", "my.yaml: settle.tolerance = inf: must be a finite number; it means"),
         ("complex_states: true", "complex_states: 1", "my.yaml: complex_states = 1: must be true or false; it means"),
-        ("  beta: 0.005", "", "my.yaml: training.beta: is missing; it means: nudging strength"),
+        ("  beta: 0.001", "", "my.yaml: training.beta: is missing; it means: nudging strength"),
         ("schema: 1", "schema: 2", "my.yaml: schema = 2: must be 1; it means: version"),
         ("dtype: float32", "dtype: half", "my.yaml: compute.dtype = half: must be 'float32' or 'float64'; it means"),
         ("[exact]", "[exact, fast]", "my.yaml: write_modes.1 = fast: must be 'exact', 'outer', 'row' or 'cell'; it"),

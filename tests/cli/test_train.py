@@ -33,9 +33,10 @@ FILES = {"checkpoint.safetensors", "run.json", "history.csv", "curve.png"}
 # Every option with a value that is not its default, for the cpu backend.
 ALL: dict[str, object] = {
     "backend": "reference", "device": "ideal", "data": "digits", "model": "64-8-6-10", "cost": "cross_entropy",
-    "activation": "tanh", "rule": "adam", "lr": 0.002, "epochs": 2, "batch_size": 300, "beta": 0.2, "momentum": 0.8,
+    "activation": "tanh", "rule": "dion", "lr": 0.002, "epochs": 2, "batch_size": 300, "beta": 0.2, "momentum": 0.8,
     "weight_decay": 0.001, "lr_schedule": "constant", "warmup": 0.5, "spectral_bound": 0.8, "centre": True,
-    "label_smoothing": 0.1,
+    "label_smoothing": 0.1, "rank": 3, "error_feedback": False, "clip": 0.5, "bias_lr": 0.01,
+    "spectral_method": "normalise",
     "free_sweeps": 6, "nudged_sweeps": 3, "estimator": "one_sided", "validation": 0.25, "seed": 5, "threads": 2,
     "control": True, "out": "run", "resume": True,
 }  # fmt: skip
@@ -55,8 +56,8 @@ def settings(folder: Path) -> dict[str, object]:
 def flags(values: dict[str, object]) -> list[str]:
     spelled: list[str] = []
     for name, value in values.items():
-        flag = "--" + name.replace("_", "-")
-        spelled += [flag] if value is True else [flag, str(value)]
+        flag = ("--no-" if value is False else "--") + name.replace("_", "-")
+        spelled += [flag] if isinstance(value, bool) else [flag, str(value)]
     return spelled
 
 

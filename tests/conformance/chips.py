@@ -58,7 +58,7 @@ class Restless(Cpu):
         settled = super().settle(inputs, nudge, start)
         generator = torch.Generator()
         generator.seed()
-        state = [v + 1e-6 * torch.randn(v.shape, generator=generator).to(v) for v in settled.state]
+        state = [v + 1e-8 * torch.randn(v.shape, generator=generator).to(v) for v in settled.state]
         return replace(settled, state=state, below=None)
 
 

@@ -73,6 +73,6 @@ def test_centred_inputs_belong_to_the_model() -> None:
 
 def test_divergence_says_what_to_lower_and_keeps_the_last_good_epoch(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.safetensors"
-    with pytest.raises(DivergenceError, match=r"lower lr \(50.0\) or momentum \(0.9\), or lower beta \(0.005\)"):
+    with pytest.raises(DivergenceError, match=r"lower lr \(50.0\) or momentum \(0.9\), or lower beta \(0.001\)"):
         mep_hw.train(mep_hw.mlp(64, 8, 10), rule="sgd", lr=50.0, epochs=2, checkpoint=file, progress=False)
     assert not file.exists()

@@ -1,0 +1,38 @@
+"""Gradient clipping for any rule: a contrast longer than `limit` (Frobenius norm) is shortened to it.
+
+Each coupling is clipped by itself, because no layer of a machine knows the contrasts of the others. Pointless before a
+rule whose update does not depend on the size of the contrast, except for what it keeps in its momentum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mep_hw.outersum import Update
+from mep_hw.rules.base import LocalStates, Memory, Rule, Wrapper
+
+
+@dataclass(frozen=True)
+class Clipped(Wrapper):
+    """limit > 0, in units of the contrast."""
+
+    limit: float = 1.0
+
+    def step(
+        self,
+        contrast: Update,
+        memory: Memory,
+        *,
+        lr: float,
+        weights: Tensor | None = None,
+        states: LocalStates | None = None,
+    ) -> tuple[Update, Memory]:
+        size = float(contrast.norm())
+        if size > self.limit:
+            contrast = contrast * (self.limit / size)
+        return self.inner(contrast, memory, lr=lr, weights=weights, states=states)
+
+    def for_biases(self) -> Rule:
+        return Clipped(self.rule.for_biases(), self.limit)

@@ -1,0 +1,110 @@
+"""Dion (Ahn et al. 2025, arXiv 2504.05295): Muon in r directions, with what they leave out kept for later.
+
+    M <- M + contrast,   P = orth(M Q),   R = M^T P,   update = lr scale(out, in) P normalise(R)^T
+    M <- M - (1 - momentum) P R^T         what was applied decays, the rest is kept whole (error feedback)
+    Q <- normalise(R)                     columns of unit length: the subspace for the next step
+
+The update is an `OuterSum` of rank r, which is r addressing cycles of an array; an `OuterSum` contrast enters through
+its factors and is never formed. One power iteration a step is enough while M changes slowly; the first steps work in a
+random subspace. Without feedback all of M decays instead, and what the r directions miss is forgotten with it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mep_hw.errors import InputError
+from mep_hw.outersum import OuterSum, Update
+from mep_hw.rules.adam import BIAS_LR, Adam
+from mep_hw.rules.base import LocalStates, Memory, Rule
+from mep_hw.rules.scale import scale
+
+
+@dataclass(frozen=True)
+class Dion(Rule):
+    """rank >= 1, or fraction in (0, 1] of the smaller side (rounded up); momentum in [0, 1).
+
+    Raises:
+        InputError: a number out of range, or both rank and fraction.
+    """
+
+    rank: int | None = None
+    fraction: float | None = None
+    momentum: float = 0.95
+    feedback: bool = True
+    scale: str = "spectral"
+    name = "dion"
+    bias_lr = BIAS_LR
+
+    def __post_init__(self) -> None:
+        if self.rank is not None and self.fraction is not None:
+            raise InputError("rule dion", "rank", self.rank, rule="stands beside a fraction", fix="give one of them")
+        if self.rank is not None and self.rank < 1:
+            raise InputError("rule dion", "rank", self.rank, rule="must be at least 1", fix="8 is a good start")
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise InputError("rule dion", "fraction", self.fraction, rule="must be in (0, 1]", fix="use 0.25")
+
+    def width(self, shape: tuple[int, ...]) -> int:
+        """The rank r for weights of this shape."""
+        side = min(shape[0], math.prod(shape[1:]))
+        share = 0.25 if self.fraction is None else self.fraction
+        return min(side, math.ceil(share * side) if self.rank is None else self.rank)
+
+    def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
+        columns = math.prod(shape[1:])
+        place = generator.device
+        q = torch.randn(columns, self.width(shape), generator=generator, dtype=torch.float32, device=place)
+        return {"m": torch.zeros(shape, dtype=dtype, device=place), "q": _unit(q)[0].to(dtype)}
+
+    def step(
+        self,
+        contrast: Update,
+        memory: Memory,
+        *,
+        lr: float,
+        weights: Tensor | None = None,
+        states: LocalStates | None = None,
+    ) -> tuple[Update, Memory]:
+        m, q = memory["m"].flatten(1), memory["q"]
+        new = contrast if isinstance(contrast, OuterSum) else contrast.flatten(1)
+        p = _orthonormal(_times(m, new, q))
+        r = _times(m.T, new.transposed() if isinstance(new, OuterSum) else new.T, p)
+        columns, real = _unit(r)
+        kept = torch.where(real, columns, q)  # a direction that M lacks is looked for again from where it was
+        update = OuterSum(p, columns * real, lr * scale(self.scale, tuple(memory["m"].shape)))
+        return update, {"m": self._remember(m, new, p, r).view_as(memory["m"]), "q": kept}
+
+    def for_biases(self) -> Rule:
+        return Adam()
+
+    def _remember(self, m: Tensor, new: Tensor | OuterSum, p: Tensor, r: Tensor) -> Tensor:
+        """M + contrast, decayed in the directions that were applied, or everywhere without feedback."""
+        if not self.feedback:
+            return (new * self.momentum).add_to(m, self.momentum) if isinstance(new, OuterSum) else (
+                (m + new) * self.momentum
+            )  # fmt: skip
+        loss = self.momentum - 1
+        if isinstance(new, OuterSum):  # one product for both, so that the contrast is never formed
+            return torch.addmm(m, torch.cat([new.left * new.scale, p * loss], 1), torch.cat([new.right, r], 1).T)
+        return torch.addmm(m + new, p, r.T, alpha=loss)
+
+
+def _times(m: Tensor, new: Tensor | OuterSum, other: Tensor) -> Tensor:
+    """(m + new) @ other."""
+    return m @ other + new.matmul(other) if isinstance(new, OuterSum) else (m + new) @ other
+
+
+def _orthonormal(value: Tensor) -> Tensor:
+    wide = torch.promote_types(value.dtype, torch.float32)  # QR does not exist in half precision
+    return torch.linalg.qr(value.to(wide))[0].to(value.dtype)
+
+
+def _unit(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """The columns at unit length, and which of them are more than rounding: (n, r) and (r,)."""
+    norms = columns.norm(dim=0)
+    real = norms > norms.amax() * (len(columns) * torch.finfo(columns.dtype).eps)
+    return columns / torch.where(real, norms, torch.ones_like(norms)), real

@@ -1,0 +1,67 @@
+"""Muon (Jordan et al. 2024): momentum, then the polar factor of it, so that all directions move at the same speed.
+
+    m <- momentum m + (1 - momentum) contrast
+    u  = momentum m + (1 - momentum) contrast (Nesterov), or m
+    update = lr scale(out, in) polar(u)
+
+In the convention of torch.optim.Muon. The polar factor does not depend on the size of the contrast, however small;
+that mends the early layers of a deep model, which truncated settling gives too small a contrast. It needs the dense
+matrix; a machine that wants few outer products is better served by Dion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mep_hw.outersum import OuterSum, Update
+from mep_hw.rules.adam import BIAS_LR, Adam
+from mep_hw.rules.base import LocalStates, Memory, Rule
+from mep_hw.rules.orthogonal import orthogonalise
+from mep_hw.rules.scale import scale
+
+
+@dataclass(frozen=True)
+class Muon(Rule):
+    """momentum in [0, 1); `method` and `dtype` as for `orthogonalise`; `scale` a name in `rules.scale.SCALES`."""
+
+    momentum: float = 0.95
+    nesterov: bool = True
+    method: str = "auto"
+    dtype: torch.dtype | None = None
+    scale: str = "original"
+    name = "muon"
+    bias_lr = BIAS_LR
+
+    def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
+        return {"m": torch.zeros(shape, dtype=dtype, device=generator.device)}
+
+    def step(
+        self,
+        contrast: Update,
+        memory: Memory,
+        *,
+        lr: float,
+        weights: Tensor | None = None,
+        states: LocalStates | None = None,
+    ) -> tuple[Update, Memory]:
+        velocity = _blend(memory["m"], contrast, self.momentum)
+        direction = velocity
+        if self.nesterov:
+            direction = _blend(velocity, contrast, self.momentum, nesterov=True)
+        polar = orthogonalise(direction.flatten(1), self.method, self.dtype)
+        factor = lr * scale(self.scale, tuple(velocity.shape))
+        return (polar * factor).view_as(velocity), {"m": velocity}
+
+    def for_biases(self) -> Rule:
+        return Adam()
+
+
+def _blend(old: Tensor, contrast: Update, share: float, *, nesterov: bool = False) -> Tensor:
+    """share * old + (1 - share) * contrast."""
+    if isinstance(contrast, OuterSum):
+        return (contrast * (1 - share)).add_to(old, share)
+    # From the side that torch.optim.Muon starts at: bfloat16 makes one rounding of float32 visible.
+    return torch.lerp(contrast, old, share) if nesterov else torch.lerp(old, contrast, 1 - share)
