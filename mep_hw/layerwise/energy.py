@@ -108,12 +108,11 @@ class Layerwise:
             ModelError: the blocks do not compute what the module did.
             DivergenceError: a nudged phase left the finite range or moved away from its fixed point.
         """
-        nodes = _nodes(estimator, beta)
+        strengths = _nodes(estimator, beta)
         _require_settling(tolerance, sweeps)
         x, output = self._free()
         cost = choose(target, loss)
         target = cost.fit(output, target)
-        strengths = [(node.real * beta, weight.real) for node, weight in nodes if node != 0]
         copies, batch = len(strengths), len(x)
         with self.statistics.frozen():
             before = buffers(self.blocks)
@@ -125,7 +124,7 @@ class Layerwise:
             repeated = target.repeat(copies, *[1] * (target.dim() - 1))
             nudged = settle(chain, states, rows, repeated, cost, tolerance=tolerance, cap=sweeps)
             _require_settled(nudged, cost)
-            weights = torch.tensor([w / (beta * batch) for _, w in strengths], dtype=output.dtype, device=output.device)
+            weights = torch.tensor([w / batch for _, w in strengths], dtype=output.dtype, device=output.device)
             wanted = {id(p) for p in (self.module.parameters() if parameters is None else parameters)}
             return Contrast(dict(chain.products(nudged.errors, weights.repeat_interleave(batch), wanted)), nudged)
 
@@ -172,11 +171,13 @@ class Layerwise:
             )  # fmt: skip
 
 
-def _nodes(name: str, beta: float) -> list[tuple[complex, complex]]:
+def _nodes(name: str, beta: float) -> list[tuple[float, float]]:
+    """(beta_k, w_k / beta) of every nudged phase; the free one, where e = 0, adds nothing."""
     found = estimators.make(name, beta) if name in NAMES else None
-    if not isinstance(found, estimators.Nodes):
+    if not isinstance(found, estimators.Pairs):
         raise InputError("estimator", value=name, rule=f"is not one of {', '.join(NAMES)}", fix="choose one of them")
-    return [(complex(n), complex(w)) for n, w in zip(found.nodes, found.weights, strict=True)]
+    ends = [end for plus, minus, weight in found.pairs for end in ((plus, weight), (minus, -weight))]
+    return [(node * beta, weight / beta) for node, weight in ends if node]
 
 
 def _require_settling(tolerance: float, sweeps: int) -> None:

@@ -52,7 +52,10 @@ def test_options_of_smep(given: dict[str, Any]) -> None:
     assert distance(ran(**(base | given)), ran(**base)) > 1e-6
 
 
-@pytest.mark.parametrize("given", [{"rank_frac": 0.5}, {"dion_thresh": 1e6}, {"use_error_feedback": False}, {"seed": 1}])
+SDMEP: list[dict[str, Any]] = [{"rank_frac": 0.5}, {"dion_thresh": 1e6}, {"use_error_feedback": False}, {"seed": 1}]
+
+
+@pytest.mark.parametrize("given", SDMEP, ids=str)
 def test_options_of_sdmep(given: dict[str, Any]) -> None:
     base = {"dion_thresh": 100.0}
     assert distance(ran(SDMEPOptimizer, **base), ran(SDMEPOptimizer, **base)) == 0.0
