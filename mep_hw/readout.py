@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 from torch import Tensor
 
 from mep_hw import machine
-from mep_hw.cards import SettleOptions
+from mep_hw.cards import BackendCard, DeviceCard, SettleOptions
 from mep_hw.errors import DataError
 from mep_hw.model import Model
 from mep_hw.substrates.base import Substrate
@@ -15,7 +16,7 @@ from mep_hw.substrates.base import Substrate
 
 def machine_for(model: Model, nudged_sweeps: int | None = None, tolerance: float | None = None) -> Substrate:
     """The cpu machine in the number format of the model's weights; None leaves what its card says of nudged phases."""
-    card, device = machine.cards("cpu")
+    card, device = _cards()
     settle = card.settle.model_dump()
     settle |= {} if nudged_sweeps is None else {"nudged_sweeps": nudged_sweeps}
     settle |= {} if tolerance is None else {"nudged_tolerance": tolerance}
@@ -24,6 +25,11 @@ def machine_for(model: Model, nudged_sweeps: int | None = None, tolerance: float
         "compute": card.compute.model_copy(update={"dtype": str(model.weights[0].dtype).removeprefix("torch.")}),
     }
     return machine.build(model, card.model_copy(update=blocks), device, seed=0)
+
+
+@cache
+def _cards() -> tuple[BackendCard, DeviceCard | None]:
+    return machine.cards("cpu")  # read once: this stands in every forward call
 
 
 def read_out(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -80,6 +80,12 @@ class Phases:
             return self.source.order()
         return [] if self.model is None else list(self.model.parameters())
 
+    def close(self) -> None:
+        """Let go of the model."""
+        if self.source is not None:
+            self.source.close()
+        self.model = self.source = None
+
     def forget(self) -> None:
         """The parameters have changed: the last forward call is of no use any more."""
         if self.source is not None:

@@ -145,6 +145,10 @@ class SMEPOptimizer(torch.optim.Optimizer):
                 memory: Memory = state_dict["state"][key]
                 self.state[p] = {name: value.detach().clone().to(p.device) for name, value in memory.items()}
 
+    def close(self) -> None:
+        """Stop listening to the model; another forward call is then no free phase any more."""
+        self.phases.close()
+
     def matrix_rule(self, group: dict[str, Any], shape: tuple[int, ...]) -> Rule:
         """The rule for weights of this shape."""
         return Muon(momentum=group["momentum"], nesterov=group["nesterov"])

@@ -227,6 +227,18 @@ def test_steps_that_lack_something() -> None:
         legacy.step(target=Y, model=net)
 
 
+@pytest.mark.parametrize("kind", ["module", "model"])
+def test_a_closed_optimizer_hears_no_more(kind: str) -> None:
+    net = module().float() if kind == "module" else mep_hw.mlp(6, 8, 3)
+    optimizer = SMEPOptimizer(net.parameters(), model=net)
+    optimizer.close()
+    net(X)
+    with pytest.raises(InputError, match="model = None: is not known"):
+        optimizer.step(target=Y)
+    hooks = net.listeners if isinstance(net, mep_hw.Model) else net._forward_hooks
+    assert not hooks
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
