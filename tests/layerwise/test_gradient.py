@@ -155,3 +155,26 @@ def test_a_closed_energy_hears_no_more() -> None:
     energy.close()
     case.module(case.x)
     assert energy.x is None
+
+
+class PreActivated(nn.Module):
+    """A block that changes its input in place before anything else."""
+
+    def __init__(self, inplace: bool) -> None:
+        super().__init__()
+        self.activation, self.inner = nn.ELU(inplace=inplace), nn.Linear(6, 6)
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.inner(self.activation(value))
+
+
+def test_activations_in_place_change_neither_inputs_nor_states() -> None:
+    def values(inplace: bool) -> list[Tensor]:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.ELU(inplace=inplace), nn.Linear(6, 6), PreActivated(inplace), nn.Linear(6, 3)).double()
+        energy = Layerwise(module)
+        x = torch.linspace(-1, 1, 24, dtype=torch.float64).view(4, 6)
+        module(x)
+        return list(energy.contrast(torch.arange(4) % 3, beta=0.1).values.values())
+
+    assert all(torch.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(values(True), values(False), strict=True))

@@ -1,0 +1,82 @@
+"""A `mep_hw.Model` under an optimizer: its own energy, its own loss, and every option counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from helpers import machine
+from problems import problem
+from torch import Tensor
+
+import mep_hw
+from mep_hw.adjoint import exact_gradient
+from mep_hw.optimizers import SMEPOptimizer
+from mep_hw.optimizers.hopfield import HopfieldSource
+from mep_hw.optimizers.options import Nudging
+from mep_hw.outersum import dense
+
+
+@pytest.mark.parametrize("kind", ["tanh", "cross_entropy", "conv", "skip"])
+def test_the_contrast_is_minus_the_exact_gradient(kind: str) -> None:
+    given = problem(kind)
+    source = HopfieldSource(given.model)
+    given.model(given.x)
+    how = Nudging(beta=1e-3, settle_steps=500, tolerance=1e-9)
+    values = source.contrasts(given.y, how, given.model.parameters())
+    tight = machine(given.model, compute__dtype="float64", settle__tolerance=1e-12, settle__free_sweeps=5000)
+    exact = exact_gradient(given.model, tight.settle(given.x).state, given.x, given.y)
+    pairs = [*zip(given.model.weights, exact.weights, strict=True), *zip(given.model.biases, exact.biases, strict=True)]
+    expected = {p: g for p, g in pairs if p is not None and g is not None}
+    assert set(values) == set(expected)
+    for p, gradient in expected.items():
+        value = dense(values[p]).view_as(gradient)
+        assert float(-(value * gradient).sum() / (value.norm() * gradient.norm())) >= 0.999
+        assert float(value.norm() / gradient.norm()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_parameters_are_those_that_are_learned() -> None:
+    model = problem("skip").model
+    fixed = [c for c in range(len(model.couplings)) if c not in model.trainable]
+    assert fixed
+    ids = {id(p) for p in model.parameters()}
+    assert not any(id(model.weights[c]) in ids for c in fixed)
+    assert len(ids) == len(model.trainable) + sum(b is not None for b in model.biases)
+
+
+def ran(x: Tensor, labels: Tensor, **given: Any) -> list[Tensor]:
+    model = mep_hw.mlp(6, 8, 8, 3, activation="tanh", seed=2, dtype=torch.float64)
+    optimizer = SMEPOptimizer(model.parameters(), model=model, **given)
+    model(x)
+    optimizer.step(target=labels)
+    return model.parameters()
+
+
+@pytest.mark.parametrize(
+    "given", [{"beta": 0.5}, {"settle_steps": 1}, {"estimator": "one_sided"}, {"tolerance": 1.0}], ids=str
+)
+def test_options_count(given: dict[str, Any]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, labels = torch.rand(5, 6, generator=generator, dtype=torch.float64), torch.arange(5) % 3
+    base = ran(x, labels)
+    assert all(torch.equal(a, b) for a, b in zip(base, ran(x, labels), strict=True))
+    other = ran(x, labels, **given)
+    assert max(float((a - b).abs().max()) for a, b in zip(base, other, strict=True)) > 1e-6
+
+
+def test_values_as_targets_are_what_labels_stand_for() -> None:
+    x, labels = torch.rand(5, 6, dtype=torch.float64), torch.arange(5) % 3
+    rows = torch.nn.functional.one_hot(labels, 3).double()
+    assert all(torch.equal(a, b) for a, b in zip(ran(x, labels), ran(x, rows), strict=True))
+    same = ran(x, labels, loss="squared_error")
+    assert all(torch.equal(a, b) for a, b in zip(ran(x, labels), same, strict=True))
+
+
+def test_the_offset_of_a_model_is_taken_off() -> None:
+    model = mep_hw.mlp(6, 8, 3, dtype=torch.float64)
+    x = torch.rand(4, 6, dtype=torch.float64)
+    plain = model(x)
+    model.offset = torch.full((6,), 0.5, dtype=torch.float64)
+    assert torch.allclose(model(x + 0.5), plain, atol=1e-12)
+    assert not torch.allclose(model(x), plain)
