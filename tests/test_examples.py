@@ -19,6 +19,10 @@ def trained_beats_frozen(trained: float, frozen: float) -> bool:
     return trained >= 0.80 and trained >= frozen + 0.10
 
 
+def both_modes_learn(backprop: float, ep: float, frozen: float) -> bool:
+    return backprop >= 0.95 and ep >= 0.95 and ep >= frozen + 0.10
+
+
 def orders(centered: float, richardson: float, cosine: float) -> bool:
     return abs(centered - 2) < 0.2 and abs(richardson - 4) < 0.3 and cosine > 1 - 1e-6
 
@@ -46,6 +50,7 @@ BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
     "from_torch.py": (["test accuracy before "], learned),
     "own_substrate.py": (["checks passed "], conforms),
     "resume_run.py": (["test accuracy whole ", "largest difference of a weight "], same),
+    "torch_optimizer.py": (["test accuracy with backprop ", "test accuracy with ep "], both_modes_learn),
     "watch_settling.py": (["energy fell by ", "largest rise "], falls),
 }
 

@@ -171,7 +171,8 @@ class PreActivated(nn.Module):
 def test_activations_in_place_change_neither_inputs_nor_states() -> None:
     def values(inplace: bool) -> list[Tensor]:
         torch.manual_seed(0)
-        module = nn.Sequential(nn.ELU(inplace=inplace), nn.Linear(6, 6), PreActivated(inplace), nn.Linear(6, 3)).double()
+        first = nn.ELU(inplace=inplace)
+        module = nn.Sequential(first, nn.Linear(6, 6), PreActivated(inplace), nn.Linear(6, 3)).double()
         energy = Layerwise(module)
         x = torch.linspace(-1, 1, 24, dtype=torch.float64).view(4, 6)
         module(x)
