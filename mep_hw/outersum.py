@@ -42,8 +42,8 @@ class OuterSum:
         return torch.addmm(base, self.left, self.right.T, beta=beta, alpha=self.scale)
 
     def add_into_(self, weights: Tensor) -> None:
-        """weights += M in place, without forming M."""
-        weights.addmm_(self.left, self.right.T, alpha=self.scale)
+        """weights += M in place, without forming M; a convolution (out, in, k, k) counts as (out, in * k * k)."""
+        weights.view(self.shape).addmm_(self.left, self.right.T, alpha=self.scale)
 
     def __mul__(self, factor: float) -> OuterSum:
         return replace(self, scale=self.scale * factor)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from mep_hw.cli import flags, output
@@ -12,10 +14,13 @@ from mep_hw.cli.options import merged
 from mep_hw.cli.train import start
 from mep_hw.errors import InputError
 from mep_hw.studies.accuracy import accuracy_over_seeds
+from mep_hw.studies.rules import TASKS, RuleStudy, variants
+from mep_hw.studies.rules_plot import long_means, plot_rules
 from mep_hw.training.run import Run
 
 study = typer.Typer(
-    epilog="Examples:\n\nmep-hw study accuracy --config docs/results/mnist/784-1024-10.yaml --out runs --seeds 0,1,2",
+    epilog="Examples:\n\nmep-hw study accuracy --config docs/results/mnist/784-1024-10.yaml --out runs --seeds 0,1,2"
+    "\n\nmep-hw study rules --task digits --out runs --hours 0.5",
     no_args_is_help=True,
 )
 
@@ -46,6 +51,26 @@ def accuracy(
     rows = [[row["seed"], row["test_error"], row["frozen_test_error"], row["seconds"]] for row in table["rows"]]
     output.rows(("seed", "test error", "frozen", "seconds"), rows)
     output.pairs([("mean test error", table["mean_test_error"]), ("spread", table["spread"])])
+
+
+@study.command()
+def rules(
+    task: Annotated[str, typer.Option(help=f"Model and data: {' or '.join(TASKS)}.")],
+    out: Annotated[Path, typer.Option(help="Folder for the table and its plots.", show_default=False)],
+    hours: Annotated[float, typer.Option(min=0, help="Start no run after this time; the next call goes on.")] = 6.0,
+    threads: flags.Threads = 1,
+    as_json: flags.Json = False,
+) -> None:
+    """Compare all rules, free and bounded, each at its best learning rate. Goes on where a former call stopped."""
+    torch.set_num_threads(threads)
+    table = RuleStudy(task, out, lambda text: print(text, file=sys.stderr, flush=True), hours).run(variants())
+    plot_rules(table, out / f"rules-{task}.png")
+    if as_json:
+        output.print_json({"rows": table["rows"]})
+        return
+    ranked = sorted(table["rows"], key=lambda row: row["short_mean"] if row["short_mean"] is not None else 1.0)
+    columns = ("variant", "lr", "short mean", "after 1", "after 3", "after 10")
+    output.rows(columns, [[r["variant"], r["lr"], r["short_mean"], *long_means(r)] for r in ranked])
 
 
 def _seed(text: str) -> int:

@@ -19,6 +19,7 @@ from mep_hw.data import Data, one_hot
 from mep_hw.errors import DivergenceError
 from mep_hw.evaluate import accuracy
 from mep_hw.settings import Settings
+from mep_hw.substrates.base import Substrate
 from mep_hw.training import checkpoint as checkpoints
 from mep_hw.training.run import Run
 from mep_hw.training.step import TrainingStep, batches, correct
@@ -29,7 +30,10 @@ LOOK_EVERY = 5  # steps between two looks at the loss, each of which waits for t
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What `on_step` is told after every step: position, share of the full learning rate, mean loss and free sweeps."""
+    """What `on_step` is told after every step: position, share of the full learning rate, mean loss and free sweeps.
+
+    machine: as the step left it; its `store` brings weights and biases into the model, to look at.
+    """
 
     epoch: int
     step: int
@@ -37,6 +41,7 @@ class StepInfo:
     lr_factor: float
     loss: float
     free_sweeps: float
+    machine: Substrate
 
 
 OnStep = Callable[[StepInfo], None]
@@ -128,7 +133,7 @@ def _epoch(
         sweeps += free.sweeps.sum()
         if on_step is not None:
             mean_sweeps = float(free.sweeps.double().mean())
-            on_step(StepInfo(epoch, number + 1, len(parts), factor, float(loss.mean()), mean_sweeps))
+            on_step(StepInfo(epoch, number + 1, len(parts), factor, float(loss.mean()), mean_sweeps, step.substrate))
         if number % LOOK_EVERY == 0 and not math.isfinite(float(total)):
             break
     mean = float(total) / len(train.x)

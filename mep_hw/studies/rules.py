@@ -1,0 +1,228 @@
+"""A controlled comparison of rules on real EP contrasts: which lowers the test error, and with a bound or without.
+
+Every variant (rule, rank, bound, feedback) has the same budget: five learning rates, one epoch over 10,000 images each,
+judged on 5,000 (digits: 200) further training images that no variant trains on. With its best rate it then runs over
+three seeds, and the six variants with the lowest error run for ten epochs over all training images. The test images
+are looked at only in those last two stages. A run that diverges counts as one that guesses.
+
+One model, one estimator with truncated nudging and one batch size for all; what wins here need not win elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import mep_hw
+from mep_hw import machine
+from mep_hw.data import Data, load
+from mep_hw.errors import DivergenceError, InputError
+from mep_hw.files import require_writable, write_atomic
+from mep_hw.studies.environment import environment
+from mep_hw.studies.probe import Probe
+
+RATES = {
+    "sgd": (0.01, 0.03, 0.1, 0.3, 1.0),
+    "adam": (0.0003, 0.001, 0.003, 0.01, 0.03),
+    "muon": (0.002, 0.006, 0.02, 0.06, 0.2),
+    "dion": (0.006, 0.02, 0.06, 0.2, 0.6),
+    "natural": (0.002, 0.006, 0.02, 0.06, 0.2),
+}
+RANKS = (4, 8, 16, 32)
+BOUND = 0.9
+SEEDS = (0, 1, 2)
+FINALISTS = 6
+EPOCHS = 10
+TUNING_IMAGES = 10_000
+GUESSING = 0.9
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model and data set. `passes` epochs over `images` training images make the tuning budget."""
+
+    data: str
+    sizes: tuple[int, ...]
+    batch: int
+    free_sweeps: int
+    images: int
+    held: int
+    passes: int
+    probes: int = 256
+
+
+TASKS = {
+    "mnist": Task("mnist", (784, 512, 512, 10), 128, 5, TUNING_IMAGES, 5000, 1),
+    "digits": Task("digits", (64, 64, 64, 64, 64, 64, 64, 10), 32, 15, 1237, 200, 8),
+}
+NUDGED_SWEEPS = 2
+BETA = 0.05
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A rule as the study runs it."""
+
+    rule: str
+    rank: int | None = None
+    bound: float | None = None
+    feedback: bool | None = None
+
+    @property
+    def name(self) -> str:
+        parts = [self.rule + (f" {self.rank}" if self.rank else "")]
+        parts += ["no feedback"] if self.feedback is False else []
+        return ", ".join(parts + (["bounded"] if self.bound else []))
+
+    def settings(self) -> dict[str, Any]:
+        return {"rule": self.rule, "rank": self.rank, "error_feedback": self.feedback, "spectral_bound": self.bound}
+
+
+def variants() -> list[Variant]:
+    """All that are compared: five rules, four ranks of Dion with and without feedback, each free and bounded."""
+    plain = [Variant(rule) for rule in ("sgd", "adam", "muon", "natural")]
+    plain += [Variant("dion", rank, feedback=feedback) for rank in RANKS for feedback in (True, False)]
+    return [Variant(v.rule, v.rank, bound, v.feedback) for v in plain for bound in (None, BOUND)]
+
+
+class RuleStudy:
+    """Runs what is missing in `folder/rules-TASK.json` and writes the file after every run.
+
+    Args:
+        tell: called with a line about every finished run.
+        hours: stop before the first run after this time; the next call goes on.
+    """
+
+    def __init__(self, task: str, folder: Path, tell: Callable[[str], None], hours: float = 6.0) -> None:
+        if task not in TASKS:
+            raise InputError("study", "task", task, rule=f"is not one of {', '.join(TASKS)}", fix="choose one of them")
+        self.task, self.path, self.tell = TASKS[task], folder / f"rules-{task}.json", tell
+        self.deadline = time.monotonic() + 3600 * hours
+        require_writable(folder)
+        self.data = load(self.task.data)
+        self.runs: dict[str, dict[str, Any]] = {}
+        if self.path.exists():
+            self.runs = json.loads(self.path.read_text(encoding="utf-8"))["runs"]
+
+    def run(self, subjects: Sequence[Variant]) -> dict[str, Any]:
+        """The table over `subjects`; rows lack what there was no time for."""
+        for variant in subjects:
+            for lr in RATES[variant.rule]:
+                self._once(f"tune / {variant.name} / {lr:g}", lambda v=variant, r=lr: self._tune(v, r))
+        chosen = {v: self._best_rate(v) for v in subjects}
+        for seed in SEEDS:
+            for variant, lr in chosen.items():
+                if lr is not None:
+                    key = f"short / {variant.name} / {seed}"
+                    self._once(key, lambda v=variant, r=lr, s=seed: self._short(v, r, s))
+        scored = [(error, v) for v in subjects if (error := self._mean("short", v)) is not None]
+        finalists = [v for _, v in sorted(scored, key=lambda pair: pair[0])[:FINALISTS]]
+        if len(scored) == len(subjects):  # else the six best are not known yet
+            for seed in SEEDS:
+                for variant in finalists:
+                    lr = chosen[variant]
+                    assert lr is not None  # a variant with a score has one
+                    key = f"long / {variant.name} / {seed}"
+                    self._once(key, lambda v=variant, r=lr, s=seed: self._long(v, r, s))
+        return self._save(subjects)
+
+    def _once(self, key: str, run: Callable[[], dict[str, Any]]) -> None:
+        if key in self.runs or time.monotonic() > self.deadline:
+            return
+        started = time.monotonic()
+        found = run()
+        self.runs[key] = found | {"seconds": round(time.monotonic() - started, 1)}
+        self._save(variants())
+        self.tell(f"{key}: {found['errors'] if 'errors' in found else found['error']}")
+
+    def _tune(self, variant: Variant, lr: float) -> dict[str, Any]:
+        split, held_x, held_y = self._split()
+        data = (split.x, split.y), (held_x, held_y)
+        return {"error": self._train(variant, lr, 0, data, self.task.passes)[-1]}
+
+    def _short(self, variant: Variant, lr: float, seed: int) -> dict[str, Any]:
+        split, _, _ = self._split()
+        data = (split.x, split.y), (self.data.test_x, self.data.test_y)
+        rows: list[dict[str, Any]] = []
+        error = self._train(variant, lr, seed, data, self.task.passes, rows if seed == 0 else None)[-1]
+        return {"error": error, "lr": lr, "probes": rows}
+
+    def _long(self, variant: Variant, lr: float, seed: int) -> dict[str, Any]:
+        data = (self.data.x, self.data.y), (self.data.test_x, self.data.test_y)
+        errors = self._train(variant, lr, seed, data, EPOCHS)
+        return {"errors": {str(epoch): errors[epoch - 1] for epoch in (1, 3, EPOCHS)}, "lr": lr}
+
+    def _train(
+        self,
+        variant: Variant,
+        lr: float,
+        seed: int,
+        data: Any,
+        epochs: int,
+        rows: list[dict[str, Any]] | None = None,
+    ) -> list[float]:
+        """Error after each epoch on the second part of `data`; filled up with guessing after a divergence."""
+        task, errors = self.task, [GUESSING] * epochs
+        model = mep_hw.mlp(*task.sizes, cost="cross_entropy", seed=seed)
+        sweeps = {"free_sweeps": task.free_sweeps, "nudged_sweeps": NUDGED_SWEEPS}
+        probe = None
+        if rows is not None:
+            steps = epochs * -(-len(data[0][0]) // task.batch)
+            card = machine.fixed_sweeps(machine.cards("cpu")[0], task.free_sweeps, NUDGED_SWEEPS)
+            (x, y), (test_x, test_y) = data
+            batch = Data("probe", x[: task.probes], y[: task.probes], test_x, test_y, 10)
+            probe = Probe(model, card, BETA, batch, {2, *(max(2, steps * k // 5) for k in range(1, 6))})
+        try:
+            run = mep_hw.train(
+                model, data, lr=lr, epochs=epochs, batch_size=task.batch, beta=BETA, lr_schedule="cosine",
+                centre=True, seed=seed, progress=False, on_step=probe, **sweeps, **variant.settings(),
+            )  # fmt: skip
+        except DivergenceError:
+            return errors
+        finally:
+            if rows is not None and probe is not None:
+                rows.extend(probe.rows)
+        return [1 - row["test_accuracy"] for row in run.history]
+
+    def _split(self) -> tuple[Data, Any, Any]:
+        """The tuning images and those that tuning is judged on; the same for every variant and seed."""
+        whole, held_x, held_y = self.data.split(self.task.held / len(self.data.x), 0)
+        images = self.task.images
+        return Data(whole.name, whole.x[:images], whole.y[:images], held_x, held_y, whole.classes), held_x, held_y
+
+    def _best_rate(self, variant: Variant) -> float | None:
+        rates = RATES[variant.rule]
+        found = [self.runs.get(f"tune / {variant.name} / {lr:g}") for lr in rates]
+        if any(entry is None for entry in found):
+            return None
+        return min((entry["error"], lr) for entry, lr in zip(found, rates, strict=True) if entry is not None)[1]
+
+    def _mean(self, stage: str, variant: Variant) -> float | None:
+        found = [self.runs.get(f"{stage} / {variant.name} / {seed}") for seed in SEEDS]
+        errors = [entry["error"] for entry in found if entry is not None]
+        return statistics.mean(errors) if len(errors) == len(SEEDS) else None
+
+    def _row(self, variant: Variant) -> dict[str, Any]:
+        lr = self._best_rate(variant)
+        short = [self.runs.get(f"short / {variant.name} / {seed}", {}).get("error") for seed in SEEDS]
+        long = [self.runs.get(f"long / {variant.name} / {seed}", {}).get("errors") for seed in SEEDS]
+        return {
+            "variant": variant.name, **asdict(variant), "lr": lr,
+            "lr_at_the_edge": None if lr is None else lr in (RATES[variant.rule][0], RATES[variant.rule][-1]),
+            "short_errors": short, "short_mean": self._mean("short", variant),
+            "long_errors": None if None in long else long,
+        }  # fmt: skip
+
+    def _save(self, subjects: Sequence[Variant]) -> dict[str, Any]:
+        settings = asdict(self.task) | {"nudged_sweeps": NUDGED_SWEEPS, "beta": BETA, "rates": RATES, "seeds": SEEDS}
+        table = {
+            "settings": settings, "environment": environment(), "rows": [self._row(v) for v in subjects],
+            "runs": self.runs,
+        }  # fmt: skip
+        write_atomic(self.path, json.dumps(table, indent=1).encode())
+        return table

@@ -1,0 +1,64 @@
+"""The picture of a rule study: errors of all variants, and what happens to the layers while they train."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from pathlib import Path
+from typing import Any
+
+from mep_hw.files import write_atomic
+
+SHOWN = ("sgd", "adam", "muon", "dion 16", "natural")  # of whom the layers are drawn, free and bounded
+
+
+def long_means(row: dict[str, Any]) -> list[float | None]:
+    """Mean error over seeds after 1, 3 and 10 epochs; None where the variant did not get that far."""
+    found = row["long_errors"]
+    return [None if found is None else statistics.mean(run[epoch] for run in found) for epoch in ("1", "3", "10")]
+
+
+def plot_rules(table: dict[str, Any], path: Path) -> None:
+    """Left: error per variant (dots are seeds). Right: per coupling, size of the contrast against the exact gradient,
+    relative change of the weights in one step, and largest singular value; last probe of the first seed."""
+    from matplotlib.figure import Figure  # slow to import, and not needed for the numbers
+
+    rows = sorted((r for r in table["rows"] if r["short_mean"] is not None), key=lambda r: -r["short_mean"])
+    figure = Figure(figsize=(13, 6.5), layout="constrained")
+    grid = figure.add_gridspec(3, 2, width_ratios=(1, 1.25))
+    axes = figure.add_subplot(grid[:, 0])
+    for place, row in enumerate(rows):
+        errors = [100 * e for e in row["short_errors"]]
+        axes.plot(errors, [place] * len(errors), "o", color="#1f5fa8", markersize=4, label="tuning budget")
+        for mean, mark in zip(long_means(row), "123", strict=True):
+            if mean is not None:
+                axes.plot(100 * mean, place, marker=mark, color="#c0392b", markersize=9)
+    axes.set(xlabel="test error (%)", xscale="log")
+    axes.set_yticks(range(len(rows)), [f"{r['variant']}  (lr {r['lr']:g})" for r in rows], fontsize=8)
+    axes.grid(axis="x", which="both", alpha=0.3)
+    axes.set_title("blue: three seeds, tuning budget; red: 1, 3, 10 epochs over all images", fontsize=8)
+    panels = [figure.add_subplot(grid[row, 1]) for row in range(3)]
+    quantities = {
+        "norm_ratio": "|contrast| / |exact gradient|", "relative_change": "|change| / |weights| in one step",
+        "largest": "largest singular value",
+    }  # fmt: skip
+    for name in [f"{base}{end}" for base in SHOWN for end in ("", ", bounded")]:
+        probes = table["runs"].get(f"short / {name} / 0", {}).get("probes", [])
+        if not probes:
+            continue
+        last = [p for p in probes if p["step"] == probes[-1]["step"]]
+        for panel, key in zip(panels, quantities, strict=True):
+            style = "--" if name.endswith("bounded") else "-"
+            color = f"C{SHOWN.index(name.removesuffix(', bounded'))}"
+            panel.plot(
+                [p["coupling"] for p in last], [p[key] for p in last], style, color=color, label=name, marker="."
+            )
+    for panel, title in zip(panels, quantities.values(), strict=True):
+        panel.set_ylabel(title, fontsize=8)
+        panel.set_yscale("log")
+    if panels[0].lines:
+        panels[0].legend(fontsize=7, ncols=2, frameon=False)
+    panels[-1].set_xlabel("coupling (1: from the input)")
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=130)
+    write_atomic(path, image.getvalue())
