@@ -15,21 +15,17 @@ from mep_hw.errors import DataError, InputError
 
 
 class Loss(ABC):
-    """A loss per sample, with its slope written out so that no graph is needed for it."""
+    """A loss per sample, of which settling needs the slope only; it is written out, so no graph is needed for it."""
 
     name: str
 
     @abstractmethod
     def fit(self, output: Tensor, target: Tensor) -> Tensor:
-        """`target` in the form that `value` and `slope` take.
+        """`target` in the form that `slope` takes.
 
         Raises:
             DataError: it does not fit `output`.
         """
-
-    @abstractmethod
-    def value(self, output: Tensor, target: Tensor) -> Tensor:
-        """C, shape (rows,)."""
 
     @abstractmethod
     def slope(self, output: Tensor, target: Tensor) -> Tensor:
@@ -50,9 +46,6 @@ class SquaredError(Loss):
             raise _wrong("values", "NaN or infinite", "must be finite", "clean the targets")
         return target.to(output.dtype)
 
-    def value(self, output: Tensor, target: Tensor) -> Tensor:
-        return (output - target).square().flatten(1).sum(1) / 2
-
     def slope(self, output: Tensor, target: Tensor) -> Tensor:
         return output - target
 
@@ -65,10 +58,6 @@ class CrossEntropy(Loss):
     def fit(self, output: Tensor, target: Tensor) -> Tensor:
         _require_labels(target, output)
         return target.long()
-
-    def value(self, output: Tensor, target: Tensor) -> Tensor:
-        chosen = torch.log_softmax(output, -1).gather(-1, target[..., None])
-        return -chosen.flatten(1).sum(1)
 
     def slope(self, output: Tensor, target: Tensor) -> Tensor:
         minus_one = output.new_full((), -1.0).expand(*target.shape, 1)

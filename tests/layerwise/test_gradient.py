@@ -150,11 +150,11 @@ def test_frozen_and_unwanted_parameters_are_left_out() -> None:
 
 
 def test_a_closed_energy_hears_no_more() -> None:
-    case = mlp(2)
+    case = conv()
     energy = case.layerwise()
     energy.close()
     case.module(case.x)
-    assert energy.x is None
+    assert energy.x is None and not any(m._forward_pre_hooks for m in case.module.modules())
 
 
 class PreActivated(nn.Module):

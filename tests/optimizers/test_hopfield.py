@@ -12,6 +12,7 @@ from torch import Tensor
 
 import mep_hw
 from mep_hw.adjoint import exact_gradient
+from mep_hw.errors import InputError
 from mep_hw.optimizers import SMEPOptimizer
 from mep_hw.optimizers.hopfield import HopfieldSource
 from mep_hw.optimizers.options import Nudging
@@ -80,3 +81,26 @@ def test_the_offset_of_a_model_is_taken_off() -> None:
     model.offset = torch.full((6,), 0.5, dtype=torch.float64)
     assert torch.allclose(model(x + 0.5), plain, atol=1e-12)
     assert not torch.allclose(model(x), plain)
+
+
+def test_the_spectral_bound_is_on_hidden_couplings() -> None:
+    model = mep_hw.mlp(6, 8, 8, 3, seed=2)
+    with torch.no_grad():
+        for w in model.weights:
+            w.mul_(3.0)
+    optimizer = SMEPOptimizer(model.parameters(), model=model, use_spectral_constraint=True, gamma=0.7, beta=0.01)
+    for _ in range(3):  # from far above, the first step leaves what its power iteration has not seen
+        model(torch.rand(5, 6))
+        optimizer.step(target=torch.arange(5) % 3)
+    norms = [float(torch.linalg.matrix_norm(w, 2)) for w in model.weights]
+    assert norms[1] <= 0.71 and norms[0] > 1.0 and norms[2] > 1.0
+    shallow = mep_hw.mlp(6, 8, 3)
+    with pytest.warns(UserWarning, match="the spectral bound is on the read-out"):
+        SMEPOptimizer(shallow.parameters(), model=shallow, use_spectral_constraint=True)
+
+
+def test_a_forward_call_comes_first() -> None:
+    model = mep_hw.mlp(6, 8, 3)
+    optimizer = SMEPOptimizer(model.parameters(), model=model)
+    with pytest.raises(InputError, match=r"has no free phase yet; call model\(x\) before step"):
+        optimizer.step(target=torch.arange(5) % 3)

@@ -225,6 +225,11 @@ def test_steps_that_lack_something() -> None:
         legacy.step(target=Y)
     with pytest.raises(InputError, match="x = None: is needed with a new model"):
         legacy.step(target=Y, model=net)
+    legacy.step(x=X.double(), target=Y, model=net)
+    legacy.step(x=X.double(), target=Y, model=nn.Sequential(*net))  # another model of the same parameters
+    assert len(net._forward_hooks) == 1  # that of `optimizer` above
+    with pytest.raises(InputError, match=r"parameter = number 0 of shape \(16, 6\): does not belong to the model"):
+        legacy.step(x=X.double(), target=Y, model=module())
 
 
 @pytest.mark.parametrize("kind", ["module", "model"])
