@@ -159,7 +159,7 @@ class SMEPOptimizer(torch.optim.Optimizer):
         else:
             rule = Adam(beta1=group["momentum"])
         if self.bound is not None and id(p) in roles.bounded:
-            rule = Bounded(rule, self.bound)
+            rule = Bounded(rule, self.bound, "soft_cap")  # holds at every step; hammer is for saving cycles
         return ErrorFeedback(rule, Rounded(p.dtype)) if self.use_error_feedback else rule
 
     def _memory(self, p: Tensor, rule: Rule) -> Memory:

@@ -78,8 +78,9 @@ def test_bound_and_feedback() -> None:
     for _ in range(5):
         net(X)
         optimizer.step(target=Y)
-    norms = [float(torch.linalg.matrix_norm(net[n].weight.detach(), 2)) for n in (0, 2, 4, 6)]
-    assert max(norms[1:3]) <= 0.96 and max(norms[0], norms[3]) > 1.0
+        norms = [float(torch.linalg.matrix_norm(net[n].weight.detach(), 2)) for n in (0, 2, 4, 6)]
+        assert max(norms[1:3]) <= 0.95 + 1e-5
+    assert max(norms[1:3]) > 0.85 and max(norms[0], norms[3]) > 1.0
 
 
 def test_dion_by_size() -> None:
@@ -258,4 +259,4 @@ def test_one_warning_where_no_hidden_matrix_exists() -> None:
         net(X)
         optimizer.step(target=Y)
     norms = [float(torch.linalg.matrix_norm(net[n].weight.detach(), 2)) for n in (0, 2)]
-    assert norms[0] > 1.0 and norms[1] <= 0.51
+    assert norms[0] > 1.0 and norms[1] <= 0.5 + 1e-5

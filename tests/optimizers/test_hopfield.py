@@ -89,11 +89,10 @@ def test_the_spectral_bound_is_on_hidden_couplings() -> None:
         for w in model.weights:
             w.mul_(3.0)
     optimizer = SMEPOptimizer(model.parameters(), model=model, use_spectral_constraint=True, gamma=0.7, beta=0.01)
-    for _ in range(3):  # from far above, the first step leaves what its power iteration has not seen
-        model(torch.rand(5, 6))
-        optimizer.step(target=torch.arange(5) % 3)
+    model(torch.rand(5, 6))
+    optimizer.step(target=torch.arange(5) % 3)
     norms = [float(torch.linalg.matrix_norm(w, 2)) for w in model.weights]
-    assert norms[1] <= 0.71 and norms[0] > 1.0 and norms[2] > 1.0
+    assert norms[1] <= 0.7 + 1e-5 and norms[0] > 1.0 and norms[2] > 1.0
     shallow = mep_hw.mlp(6, 8, 3)
     with pytest.warns(UserWarning, match="the spectral bound is on the read-out"):
         SMEPOptimizer(shallow.parameters(), model=shallow, use_spectral_constraint=True)
