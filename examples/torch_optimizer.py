@@ -20,7 +20,7 @@ def trained(mode: str, *, frozen: bool = False) -> float:
     model = nn.Sequential(nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10))
     parameters = model[2].parameters() if frozen else model.parameters()
     if mode == "ep":
-        optimizer = SMEPOptimizer(parameters, model=model, lr=0.03, mode="ep", beta=0.1, settle_steps=20)
+        optimizer = SMEPOptimizer(parameters, model=model, lr=0.03, mode="ep", beta=0.01, settle_steps=20)
     else:
         optimizer = SMEPOptimizer(parameters, lr=0.03, mode="backprop")
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)

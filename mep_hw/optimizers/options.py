@@ -26,7 +26,7 @@ class Nudging:
     loss: squared_error or cross_entropy; None decides by the target's type, or by the model where it has a loss.
     """
 
-    beta: float = 0.1
+    beta: float = 0.01
     settle_steps: int = 20
     estimator: str = "centered"
     tolerance: float = 1e-3
@@ -34,7 +34,7 @@ class Nudging:
 
     def __post_init__(self) -> None:
         if not 0 < self.beta < math.inf:
-            raise _wrong("beta", self.beta, "must be above 0 and finite", "0.1 is a good start")
+            raise _wrong("beta", self.beta, "must be above 0 and finite", "0.01 is a good start")
         if self.settle_steps < 1:
             raise _wrong("settle_steps", self.settle_steps, "must be at least 1", "20 is a good start")
         if self.estimator not in NAMES:
