@@ -56,6 +56,10 @@ class DivergenceError(InputError):
     """Training left the finite or useful range; says what to lower and where the last good state is."""
 
 
+class Notice(UserWarning):
+    """Nothing is refused, but something is not as one might think; the command line prints it as one line."""
+
+
 def _short(value: object, limit: int = 80) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -43,6 +43,10 @@ def falls(fall: float, rise: float) -> bool:
     return fall > 1e-3 and rise < 1e-12
 
 
+def rules_differ(muon: float, full: float, dion: float, low: float) -> bool:
+    return muon > 0.94 and full == 24 and dion > 0.80 and low == 6
+
+
 # Per script: the last lines to look at, by how they begin, and what their numbers must fulfil together.
 BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
     "train_digits.py": (["trained "], trained_beats_frozen),
@@ -51,6 +55,7 @@ BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
     "own_substrate.py": (["checks passed "], conforms),
     "resume_run.py": (["test accuracy whole ", "largest difference of a weight "], same),
     "torch_optimizer.py": (["test accuracy with backprop ", "test accuracy with ep "], both_modes_learn),
+    "rules.py": (["muon ", "dion "], rules_differ),
     "watch_settling.py": (["energy fell by ", "largest rise "], falls),
 }
 

@@ -7,6 +7,7 @@ or a fault of ours, the latter with its traceback. With `--json` stdout holds on
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from mep_hw.cli.evaluate import evaluate
 from mep_hw.cli.gradcheck import gradcheck
 from mep_hw.cli.study import study
 from mep_hw.cli.train import train
-from mep_hw.errors import InputError
+from mep_hw.errors import InputError, Notice
 
 BAD_INPUT = 2
 
@@ -72,6 +73,19 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _run(args: Sequence[str] | None) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", Notice)
+        warnings.showwarning = _show
+        return _call(args)
+
+
+def _show(message: Warning | str, category: type[Warning], *place: object, **_: object) -> None:
+    """A notice as one line; any other warning is a fault of ours and keeps its place in the code."""
+    where = "" if category is Notice else f" ({category.__name__}, {place[0]}:{place[1]})"
+    print(f"mep-hw: note: {message}{where}", file=sys.stderr)
+
+
+def _call(args: Sequence[str] | None) -> int:
     try:
         return app(args, prog_name="mep-hw", standalone_mode=False) or 0
     except InputError as error:

@@ -1,4 +1,4 @@
-"""`mep-hw bench`: measurements of the toolkit itself. `speed`: a training step against backpropagation."""
+"""`mep-hw bench`: measurements of the toolkit itself: a training step against backpropagation, rules side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import typer
 from mep_hw.cli import flags, models, output
 from mep_hw.studies.environment import environment
 
-bench = typer.Typer(epilog="Examples:\n\nmep-hw bench speed --model 784-512-10 --threads 1")
+bench = typer.Typer(
+    epilog="Examples:\n\nmep-hw bench speed --model 784-512-10 --threads 1\n\nmep-hw bench rules --size 1024 --rank 32"
+)
 
 
 @bench.callback()
@@ -38,3 +40,24 @@ def speed(
         output.print_json(result)
     else:
         output.pairs(row.items())
+
+
+@bench.command()
+def rules(
+    size: Annotated[int, typer.Option(min=1, help="The coupling is size x size.")] = 1024,
+    rank: Annotated[int, typer.Option(min=1, help="Of rule dion.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Samples behind a contrast.")] = 64,
+    rounds: Annotated[int, typer.Option(min=2, help="Timed steps of each rule, in turn.")] = 7,
+    threads: flags.Threads = 1,
+    as_json: flags.Json = False,
+) -> None:
+    """Time one step of every rule; ratios are to Muon by exact SVD."""
+    from mep_hw.studies.rule_cost import rule_costs
+
+    torch.set_num_threads(threads)
+    table = rule_costs(size, batch, rank, rounds)
+    settings = {"size": size, "rank": rank, "batch": batch, "rounds": rounds}
+    if as_json:
+        output.print_json({"settings": settings, "rows": table, "environment": environment()})
+    else:
+        output.rows(("rule", "ms", "ratio", "quartiles"), [list(row.values()) for row in table])

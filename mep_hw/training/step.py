@@ -8,13 +8,14 @@ nothing is owed to the next step.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
 from mep_hw.contrast import Contrast
-from mep_hw.errors import DivergenceError, InputError
+from mep_hw.errors import DivergenceError, InputError, Notice
 from mep_hw.estimator import Continual, Estimator
 from mep_hw.model import Model
 from mep_hw.outersum import OuterSum, Update
@@ -56,6 +57,9 @@ class TrainingStep:
         self.couplings = [c for c in model.trainable if c not in frozen]
         self.layers = [n for n, k in enumerate(model.layers, 1) if k.bias_shape is not None and n not in fed]
         capped = [] if bound is None else bounded(model)
+        if any(model.couplings[c].target == model.depth for c in capped):
+            note = f"spectral_bound: {model.name} couples no hidden layers, so the read-out's coupling is bounded"
+            warnings.warn(note, Notice, stacklevel=2)
         self.rules: dict[str, Rule] = {}
         self.memory: dict[str, Memory] = {}
         for c in self.couplings:

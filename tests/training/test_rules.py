@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mep_hw
-from mep_hw.errors import DivergenceError, InputError
+from mep_hw.errors import DivergenceError, InputError, Notice
 from mep_hw.rules import DEFAULTS
 from mep_hw.training.step import TrainingStep
 
@@ -86,3 +86,9 @@ def _step(model: mep_hw.Model) -> TrainingStep:
     card, cells = machine.cards("cpu")
     made = rules.make("muon", momentum=0.9)
     return TrainingStep(machine.build(model, card, cells, 0), estimator.make("centered", 0.001), made, lr=0.01)
+
+
+def test_a_bound_without_hidden_couplings_is_for_the_read_out_and_says_so() -> None:
+    with pytest.warns(Notice, match="64-8-10 couples no hidden layers, so the read-out's coupling is bounded"):
+        run = mep_hw.train(mep_hw.mlp(64, 8, 10), spectral_bound=0.3, epochs=1, progress=False)
+    assert float(torch.linalg.matrix_norm(run.model.weights[1], 2)) == pytest.approx(0.3, rel=0.02)

@@ -1,0 +1,59 @@
+"""What one step of a rule costs on this machine, next to the others, on the same contrasts.
+
+All rules are stepped in turn in one process, so that a busy machine slows all alike; ratios are medians over rounds.
+Contrasts come as outer products of one batch, as training gives them. Nothing here says which rule learns better.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import torch
+
+from mep_hw.outersum import OuterSum
+from mep_hw.rules import Adam, Dion, Muon, Natural, Rule, Sgd
+from mep_hw.rules.base import LocalStates
+
+
+def rule_costs(size: int, batch: int, rank: int, rounds: int) -> list[dict[str, Any]]:
+    """Rows {rule ms ratio ratio_quartiles}: median time of a step, and over that of Muon by exact SVD, same round.
+
+    Args:
+        size: the coupling is size x size.
+        batch: samples behind a contrast, which has 2 * batch columns.
+        rank: of Dion.
+    """
+    generator = torch.Generator().manual_seed(0)
+    subjects: dict[str, Rule] = {
+        "muon, svd": Muon(method="svd"),
+        "muon, quintic bfloat16": Muon(method="quintic", dtype=torch.bfloat16),
+        "muon, quintic float32": Muon(method="quintic", dtype=torch.float32),
+        f"dion {rank}": Dion(rank=rank),
+        "natural": Natural(),
+        "adam": Adam(),
+        "sgd, momentum": Sgd(momentum=0.9),
+        "sgd": Sgd(),
+    }
+    before, after = (torch.randn(2 * batch, size, generator=generator) for _ in range(2))
+    contrast = OuterSum(after.T, before.T, 1 / batch)
+    states = LocalStates(before[:batch], after[:batch])
+    memories = {name: rule.init((size, size), generator, torch.float32) for name, rule in subjects.items()}
+    times: dict[str, list[float]] = {name: [] for name in subjects}
+    for turn in range(rounds + 1):
+        for name, rule in subjects.items():
+            start = time.perf_counter()
+            _, memories[name] = rule.step(contrast, memories[name], lr=0.01, states=states)
+            if turn:  # the first round warms the caches
+                times[name].append(time.perf_counter() - start)
+    return [_row(name, seconds, times["muon, svd"]) for name, seconds in times.items()]
+
+
+def _row(name: str, seconds: list[float], base: list[float]) -> dict[str, Any]:
+    ratios = [mine / theirs for mine, theirs in zip(seconds, base, strict=True)]
+    quartiles = statistics.quantiles(ratios, n=4)
+    return {
+        "rule": name, "ms": 1e3 * statistics.median(seconds), "ratio": statistics.median(ratios),
+        "ratio_quartiles": [quartiles[0], quartiles[2]],
+    }  # fmt: skip

@@ -1,0 +1,15 @@
+"""The table of rule costs: complete, relative to its first row, and Dion far below the dense orthogonalisers."""
+
+from __future__ import annotations
+
+import pytest
+from command import call
+
+
+def test_rows_and_ratios(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = call(capsys, "bench", "rules", "--size", 96, "--rank", 4, "--batch", 8, "--rounds", 3, "--json").json
+    rows = {row["rule"]: row for row in printed["rows"]}
+    assert printed["settings"] == {"size": 96, "rank": 4, "batch": 8, "rounds": 3}
+    assert rows["muon, svd"]["ratio"] == 1.0
+    assert {"dion 4", "natural", "adam", "sgd", "sgd, momentum", "muon, quintic bfloat16"} <= set(rows)
+    assert all(row["ms"] > 0 and row["ratio_quartiles"][0] <= row["ratio_quartiles"][1] for row in rows.values())
