@@ -31,23 +31,22 @@ class Phases:
         """
         if self.nudging is None and isinstance(model, Model):
             raise _wrong("model", model, "has no gradients for mode backprop", "use mode ep")
-        own = {id(p) for p in model.parameters()}
-        for number, p in enumerate(held):
-            if id(p) not in own:
-                shown = f"number {number} of shape {tuple(p.shape)}"
-                raise _wrong("parameter", shown, "does not belong to the model", "give parameters of this model only")
+        _require_own(held, model, [*model.parameters()], "does not belong to the model", "give parameters of it only")
         if self.nudging is not None:
             source = listen(model, self.blocks)
-            inside = {id(p) for p in source.order()}
-            for p in held:
-                if id(p) not in inside:
-                    source.close()
-                    shown = f"{name(p, model, held)} of shape {tuple(p.shape)}"
-                    raise _wrong("parameter", shown, "is in no block", "add its module to blocks")
-            if self.source is not None:
-                self.source.close()
+            try:
+                _require_own(held, model, source.order(), "is in no block", "add its module to blocks")
+            except InputError:
+                source.close()
+                raise
+            self.close()
             self.source = source
         self.model, self.fixed = model, fixed
+
+    def require_own(self, held: Sequence[Tensor]) -> None:
+        """Raises InputError for a parameter that the model, if there is one, does not have in its blocks."""
+        if self.model is not None:
+            _require_own(held, self.model, self.order(), "is in no block of the model", "give parameters of it only")
 
     def contrasts(
         self, x: Tensor | None, target: Tensor | None, model: nn.Module | Model | None, held: Sequence[Tensor]
@@ -119,6 +118,13 @@ def name(p: Tensor, model: nn.Module | Model | None, held: Sequence[Tensor]) -> 
         named = {} if model is None else model.tensors()
     number = next(n for n, q in enumerate(held) if q is p)
     return next((key for key, value in named.items() if value is p), f"number {number}")
+
+
+def _require_own(held: Sequence[Tensor], model: nn.Module | Model, own: Sequence[Tensor], rule: str, fix: str) -> None:
+    known = {id(p) for p in own}
+    for p in held:
+        if id(p) not in known:
+            raise _wrong("parameter", f"{name(p, model, held)} of shape {tuple(p.shape)}", rule, fix)
 
 
 def _wrong(field: str, value: object, rule: str, fix: str) -> InputError:

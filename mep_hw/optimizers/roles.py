@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from mep_hw.errors import InputError
+from mep_hw.errors import InputError, Notice
 from mep_hw.model import Model
 from mep_hw.optimizers.options import WHERE
 from mep_hw.training.step import bounded
@@ -55,7 +55,8 @@ def assign(held: Sequence[Tensor], model: nn.Module | Model | None, order: Seque
             fix="leave it out, or give the hidden matrices too",
         )  # fmt: skip
     if not hidden:
-        warnings.warn("no matrix lies between hidden layers: the spectral bound is on the read-out", stacklevel=3)
+        note = "use_spectral_constraint: no matrix lies between hidden layers, so the read-out's is bounded"
+        warnings.warn(note, Notice, stacklevel=4)  # names the line that builds the optimizer
     return Roles(matrices, found)
 
 

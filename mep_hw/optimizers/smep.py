@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mep_hw.errors import InputError
 from mep_hw.model import Model
 from mep_hw.optimizers import options
 from mep_hw.optimizers.change import Proposal, apply, check_memory, propose, require_finite, wide
@@ -73,8 +74,8 @@ class SMEPOptimizer(torch.optim.Optimizer):
         self.use_error_feedback = use_error_feedback
         self._roles: Roles | None = None
         self._known: set[int] = set()  # ids of parameters whose memory fits their rule
-        super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay})
         self.phases = Phases(nudging, blocks)
+        super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay})
         if model is not None:
             self.phases.attach(model, self._held())
         if model is not None or mode == "backprop":
@@ -84,10 +85,15 @@ class SMEPOptimizer(torch.optim.Optimizer):
         """Add a group; what it leaves out is as for the others.
 
         Raises:
-            InputError: a number out of range.
+            InputError: a number out of range, or a parameter that is not the model's.
         """
         options.check_group({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        try:
+            self.phases.require_own(self._held())
+        except InputError:
+            self.param_groups.pop()
+            raise
         self._roles = None  # worked out again at the next step
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_cases import attention, cost, mlp
 
 import mep_hw
+from mep_hw.errors import Notice
 from mep_hw.optimizers import SDMEPOptimizer, SMEPOptimizer
 
 KINDS = (SMEPOptimizer, SDMEPOptimizer)
@@ -252,8 +253,9 @@ def test_one_warning_where_no_hidden_matrix_exists() -> None:
     with torch.no_grad():
         net[2].weight.mul_(5)
         net[0].weight.mul_(5)
-    with pytest.warns(UserWarning, match="no matrix lies between hidden layers: the spectral bound is on the read-out"):
+    with pytest.warns(Notice, match="no matrix lies between hidden layers, so the read-out's is bounded") as caught:
         optimizer = SMEPOptimizer(net.parameters(), model=net, use_spectral_constraint=True, gamma=0.5)
+    assert [w.filename for w in caught] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         net(X)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import mep_hw
 from mep_hw.adjoint import exact_gradient
-from mep_hw.errors import InputError
+from mep_hw.errors import InputError, Notice
 from mep_hw.optimizers import SMEPOptimizer
 from mep_hw.optimizers.hopfield import HopfieldSource
 from mep_hw.optimizers.options import Nudging
@@ -94,7 +94,7 @@ def test_the_spectral_bound_is_on_hidden_couplings() -> None:
     norms = [float(torch.linalg.matrix_norm(w, 2)) for w in model.weights]
     assert norms[1] <= 0.7 + 1e-5 and norms[0] > 1.0 and norms[2] > 1.0
     shallow = mep_hw.mlp(6, 8, 3)
-    with pytest.warns(UserWarning, match="the spectral bound is on the read-out"):
+    with pytest.warns(Notice, match="so the read-out's is bounded"):
         SMEPOptimizer(shallow.parameters(), model=shallow, use_spectral_constraint=True)
 
 

@@ -193,6 +193,11 @@ def test_models_that_do_not_fit() -> None:
     whole = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
     with pytest.raises(InputError, match=r"parameter = 2.weight of shape \(4, 4\): is in no block"):
         SMEPOptimizer(whole.parameters(), model=whole, blocks=[whole[0], whole[1]])
+    late = SMEPOptimizer(net[0].parameters(), model=net)
+    late.add_param_group({"params": net[2].parameters()})
+    with pytest.raises(InputError, match=r"parameter = number 4 of shape \(16, 6\): is in no block of the model"):
+        late.add_param_group({"params": other[0].parameters()})
+    assert len(late.param_groups) == 2
     model = mep_hw.mlp(6, 8, 3)
     with pytest.raises(InputError, match="has no gradients for mode backprop"):
         SMEPOptimizer(model.parameters(), model=model, mode="backprop")
