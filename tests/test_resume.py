@@ -77,9 +77,11 @@ def untimed(history: list[dict[str, float]]) -> list[dict[str, float]]:
         {"estimator": "random_sign"},
         {"validation": 0.25},
         {"backend": "reference", "spectral_bound": 0.5, "warmup": 1.5, "centre": True},
-        {"estimator": "continual", "rule": "sgd", "momentum": 0.0, "lr": 0.0005},  # stable only for lr well below beta
+        {"estimator": "continual", "rule": "sgd", "momentum": 0.0, "lr": 0.0005, "beta": 0.02},  # lr well below beta
+        {"rule": "dion", "clip": 0.5, "weight_decay": 0.01},
+        {"rule": "natural", "spectral_bound": 0.5},
     ],
-    ids=["sgd", "adam", "random_sign", "validation", "reference", "continual"],
+    ids=["sgd", "adam", "random_sign", "validation", "reference", "continual", "dion", "natural"],
 )
 @pytest.mark.parametrize("stop_in", [2, EPOCHS])
 def test_a_stopped_run_resumes_to_the_same_bits(options: dict[str, Any], stop_in: int, tmp_path: Path) -> None:

@@ -103,11 +103,10 @@ class Bounded(Wrapper):
             count = min(above, left)
             left -= count
             update = _plus(update, v[:, :count] * (self.bound - values[:count]), u[:, :count])
-            if count < len(values):  # the next one is below the bound, or there are no cycles left for it
-                above -= count
+            if count < above:  # no cycles left for the others
                 break
             values, v, u = _directions(matrix, update, u)
-            above = int((values > self.bound).sum())
+            above = int((values > self.bound * (1 + GROWTH)).sum())
         new["u"] = u
         new["directions"] = memory["directions"] + (self.cycles - left)
         new["held"] = torch.tensor(int(not above))

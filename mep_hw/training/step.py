@@ -107,7 +107,9 @@ class TrainingStep:
             rule, lr = self.rules[key], self.lr[model.couplings[c].target - 1] * factor
             held = substrate.read(c) if rule.needs_weights or rule.needs_states else None
             states = contrast.states(model, c, inputs, held) if rule.needs_states and held is not None else None
-            updates[key], self.memory[key] = rule.step(measured, self.memory[key], lr=lr, weights=held, states=states)
+            updates[key], memory = rule.step(measured, self.memory[key], lr=lr, weights=held, states=states)
+            # A checkpoint stores plain rows; in another layout the same product can round differently.
+            self.memory[key] = {name: value.contiguous() for name, value in memory.items()}
         for n in self.layers:
             measured, key = contrast.biases[n - 1], f"biases.{n}"
             assert measured is not None  # only layers with a bias are listed
