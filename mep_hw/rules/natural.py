@@ -1,13 +1,14 @@
 """Natural gradient with a Kronecker-factored Fisher matrix, from states that the coupling's two ends see anyway.
 
     A <- decay A + (1 - decay) mean(before before^T),   S <- decay S + (1 - decay) mean(after after^T)
-    update = lr (S + damping tr(S)/out I)^-1 contrast (A + damping tr(A)/in I)^-1,   shortened to length `trust` lr
+    update = lr (S + damping s I)^-1 contrast (A + damping a I)^-1,   shortened to length `trust` lr
+    s, a: largest mean of the diagonals of S and A seen so far
 
 (Martens and Grosse 2015, arXiv 1503.05671; with convolutions every position counts as a sample.) `after` holds each
 sample's own signal, so S is the empirical Fisher of the labels; both factors are local, but inverting them is digital
 work of order out^3 + in^3, done every `every` steps. The length is measured as the root mean square of
-the change that the update makes to the drive. Near a perfect fit S vanishes with the signals and only `trust` bounds
-the step.
+the change that the update makes to the drive. Near a perfect fit S vanishes with the signals; damping by its largest
+value lets the updates vanish as well, where damping by the present one would go on blowing up their noise.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Natural(Rule):
         for key, side in zip("sa", sides, strict=True):
             memory[key] = torch.zeros(side, side, dtype=dtype, device=place)
             memory[f"{key}.inverse"] = torch.eye(side, dtype=dtype, device=place)
+            memory[f"{key}.peak"] = torch.zeros((), dtype=dtype, device=place)
         return memory
 
     def step(
@@ -60,8 +62,10 @@ class Natural(Rule):
         for key, rows in (("s", states.after), ("a", states.before)):
             second = rows.T @ rows / len(rows)
             new[key] = torch.lerp(memory[key], second, 1 - self.decay)
+            moment = new[key] / correction
+            new[f"{key}.peak"] = torch.maximum(memory[f"{key}.peak"], moment.diagonal().mean())
             stale = memory[f"{key}.inverse"]
-            new[f"{key}.inverse"] = stale if t % self.every else _inverse(new[key] / correction, self.damping)
+            new[f"{key}.inverse"] = stale if t % self.every else _inverse(moment, self.damping * new[f"{key}.peak"])
         velocity = torch.lerp(memory["m"], dense(contrast), 1 - self.momentum)
         new["m"] = velocity
         direction = new["s.inverse"] @ (velocity / (1 - self.momentum ** (t + 1))).flatten(1) @ new["a.inverse"]
@@ -74,9 +78,8 @@ class Natural(Rule):
         return Adam()
 
 
-def _inverse(moment: Tensor, damping: float) -> Tensor:
-    """(moment + damping mean(diagonal) I)^-1; the identity where the moment is zero."""
-    floor = moment.diagonal().mean() * damping
+def _inverse(moment: Tensor, floor: Tensor) -> Tensor:
+    """(moment + floor I)^-1; the identity where there was no signal yet."""
     floor = torch.where(floor > 0, floor, torch.ones_like(floor))
     factor = torch.linalg.cholesky(moment + floor * torch.eye(len(moment), dtype=moment.dtype, device=moment.device))
     return torch.cholesky_inverse(factor)

@@ -20,7 +20,8 @@ def long_means(row: dict[str, Any]) -> list[float | None]:
 
 def plot_rules(table: dict[str, Any], path: Path) -> None:
     """Left: error per variant (dots are seeds). Right: per coupling, size of the contrast against the exact gradient,
-    relative change of the weights in one step, and largest singular value; last probe of the first seed."""
+    relative change of the weights in one step, and largest singular value; the probe halfway through the first run,
+    since at its end the learning rate is zero."""
     from matplotlib.figure import Figure  # slow to import, and not needed for the numbers
 
     rows = sorted((r for r in table["rows"] if r["short_mean"] is not None), key=lambda r: -r["short_mean"])
@@ -30,7 +31,7 @@ def plot_rules(table: dict[str, Any], path: Path) -> None:
     for place, row in enumerate(rows):
         errors = [100 * e for e in row["short_errors"]]
         axes.plot(errors, [place] * len(errors), "o", color="#1f5fa8", markersize=4, label="tuning budget")
-        for mean, mark in zip(long_means(row), "123", strict=True):
+        for mean, mark in zip(long_means(row), ("$1$", "$3$", "$10$"), strict=True):
             if mean is not None:
                 axes.plot(100 * mean, place, marker=mark, color="#c0392b", markersize=9)
     axes.set(xlabel="test error (%)", xscale="log")
@@ -46,12 +47,13 @@ def plot_rules(table: dict[str, Any], path: Path) -> None:
         probes = table["runs"].get(f"short / {name} / 0", {}).get("probes", [])
         if not probes:
             continue
-        last = [p for p in probes if p["step"] == probes[-1]["step"]]
+        steps = sorted({p["step"] for p in probes})
+        half = [p for p in probes if p["step"] == steps[len(steps) // 2]]
         for panel, key in zip(panels, quantities, strict=True):
             style = "--" if name.endswith("bounded") else "-"
             color = f"C{SHOWN.index(name.removesuffix(', bounded'))}"
             panel.plot(
-                [p["coupling"] for p in last], [p[key] for p in last], style, color=color, label=name, marker="."
+                [p["coupling"] for p in half], [p[key] for p in half], style, color=color, label=name, marker="."
             )
     for panel, title in zip(panels, quantities.values(), strict=True):
         panel.set_ylabel(title, fontsize=8)
