@@ -30,7 +30,7 @@ class Natural(Rule):
 
     momentum: float = 0.9
     decay: float = 0.95
-    damping: float = 0.3
+    damping: float = 3.0
     trust: float = 1.0
     every: int = 10
     name = "natural"
