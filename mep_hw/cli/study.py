@@ -14,7 +14,8 @@ from mep_hw.cli.options import merged
 from mep_hw.cli.train import start
 from mep_hw.errors import InputError
 from mep_hw.studies.accuracy import accuracy_over_seeds
-from mep_hw.studies.rules import TASKS, RuleStudy, variants
+from mep_hw.studies.rule_variants import TASKS, variants
+from mep_hw.studies.rules import RuleStudy
 from mep_hw.studies.rules_plot import long_means, plot_rules
 from mep_hw.training.run import Run
 

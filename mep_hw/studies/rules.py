@@ -14,7 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,69 +25,14 @@ from mep_hw.errors import DivergenceError, InputError
 from mep_hw.files import require_writable, write_atomic
 from mep_hw.studies.environment import environment
 from mep_hw.studies.probe import Probe
+from mep_hw.studies.rule_variants import TASKS, Variant, variants
 
-RATES = {
-    "sgd": (0.01, 0.03, 0.1, 0.3, 1.0),
-    "adam": (0.0003, 0.001, 0.003, 0.01, 0.03),
-    "muon": (0.002, 0.006, 0.02, 0.06, 0.2),
-    "dion": (0.006, 0.02, 0.06, 0.2, 0.6),
-    "natural": (0.003, 0.01, 0.03, 0.1, 0.3),
-}
-RANKS = (4, 8, 16, 32)
-BOUND = 0.9
 SEEDS = (0, 1, 2)
 FINALISTS = 6
 EPOCHS = 10
-TUNING_IMAGES = 10_000
 GUESSING = 0.9
-
-
-@dataclass(frozen=True)
-class Task:
-    """One model and data set. `passes` epochs over `images` training images make the tuning budget."""
-
-    data: str
-    sizes: tuple[int, ...]
-    batch: int
-    free_sweeps: int
-    images: int
-    held: int
-    passes: int
-    probes: int = 256
-
-
-TASKS = {
-    "mnist": Task("mnist", (784, 512, 512, 10), 128, 5, TUNING_IMAGES, 5000, 1),
-    "digits": Task("digits", (64, 64, 64, 64, 64, 64, 64, 10), 32, 15, 1237, 200, 8),
-}
 NUDGED_SWEEPS = 2
 BETA = 0.05
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A rule as the study runs it."""
-
-    rule: str
-    rank: int | None = None
-    bound: float | None = None
-    feedback: bool | None = None
-
-    @property
-    def name(self) -> str:
-        parts = [self.rule + (f" {self.rank}" if self.rank else "")]
-        parts += ["no feedback"] if self.feedback is False else []
-        return ", ".join(parts + (["bounded"] if self.bound else []))
-
-    def settings(self) -> dict[str, Any]:
-        return {"rule": self.rule, "rank": self.rank, "error_feedback": self.feedback, "spectral_bound": self.bound}
-
-
-def variants() -> list[Variant]:
-    """All that are compared: five rules, four ranks of Dion with and without feedback, each free and bounded."""
-    plain = [Variant(rule) for rule in ("sgd", "adam", "muon", "natural")]
-    plain += [Variant("dion", rank, feedback=feedback) for rank in RANKS for feedback in (True, False)]
-    return [Variant(v.rule, v.rank, bound, v.feedback) for v in plain for bound in (None, BOUND)]
 
 
 class RuleStudy:
@@ -112,23 +57,21 @@ class RuleStudy:
     def run(self, subjects: Sequence[Variant]) -> dict[str, Any]:
         """The table over `subjects`; rows lack what there was no time for."""
         for variant in subjects:
-            for lr in RATES[variant.rule]:
+            for lr in self.task.rates_of(variant):
                 self._once(f"tune / {variant.name} / {lr:g}", lambda v=variant, r=lr: self._tune(v, r))
         chosen = {v: self._best_rate(v) for v in subjects}
         for seed in SEEDS:
             for variant, lr in chosen.items():
                 if lr is not None:
-                    key = f"short / {variant.name} / {seed}"
-                    self._once(key, lambda v=variant, r=lr, s=seed: self._short(v, r, s))
-        scored = [(error, v) for v in subjects if (error := self._mean("short", v)) is not None]
+                    self._once(_key("short", variant, lr, seed), lambda v=variant, r=lr, s=seed: self._short(v, r, s))
+        scored = [(error, v) for v in subjects if (error := self._mean(v)) is not None]
         finalists = [v for _, v in sorted(scored, key=lambda pair: pair[0])[:FINALISTS]]
         if len(scored) == len(subjects):  # else the six best are not known yet
             for seed in SEEDS:
                 for variant in finalists:
                     lr = chosen[variant]
                     assert lr is not None  # a variant with a score has one
-                    key = f"long / {variant.name} / {seed}"
-                    self._once(key, lambda v=variant, r=lr, s=seed: self._long(v, r, s))
+                    self._once(_key("long", variant, lr, seed), lambda v=variant, r=lr, s=seed: self._long(v, r, s))
         return self._save(subjects)
 
     def _once(self, key: str, run: Callable[[], dict[str, Any]]) -> None:
@@ -196,33 +139,41 @@ class RuleStudy:
         return Data(whole.name, whole.x[:images], whole.y[:images], held_x, held_y, whole.classes), held_x, held_y
 
     def _best_rate(self, variant: Variant) -> float | None:
-        rates = RATES[variant.rule]
+        rates = self.task.rates_of(variant)
         found = [self.runs.get(f"tune / {variant.name} / {lr:g}") for lr in rates]
         if any(entry is None for entry in found):
             return None
         return min((entry["error"], lr) for entry, lr in zip(found, rates, strict=True) if entry is not None)[1]
 
-    def _mean(self, stage: str, variant: Variant) -> float | None:
-        found = [self.runs.get(f"{stage} / {variant.name} / {seed}") for seed in SEEDS]
-        errors = [entry["error"] for entry in found if entry is not None]
+    def _found(self, stage: str, variant: Variant) -> list[dict[str, Any]]:
+        """The runs there are at the best rate, one per seed."""
+        lr = self._best_rate(variant)
+        keys = [] if lr is None else [_key(stage, variant, lr, seed) for seed in SEEDS]
+        return [self.runs[key] for key in keys if key in self.runs]
+
+    def _mean(self, variant: Variant) -> float | None:
+        errors = [run["error"] for run in self._found("short", variant)]
         return statistics.mean(errors) if len(errors) == len(SEEDS) else None
 
     def _row(self, variant: Variant) -> dict[str, Any]:
-        lr = self._best_rate(variant)
-        short = [self.runs.get(f"short / {variant.name} / {seed}", {}).get("error") for seed in SEEDS]
-        long = [self.runs.get(f"long / {variant.name} / {seed}", {}).get("errors") for seed in SEEDS]
+        lr, rates = self._best_rate(variant), self.task.rates_of(variant)
+        short, long = self._found("short", variant), self._found("long", variant)
         return {
             "variant": variant.name, **asdict(variant), "lr": lr,
-            "lr_at_the_edge": None if lr is None else lr in (RATES[variant.rule][0], RATES[variant.rule][-1]),
-            "short_errors": short, "short_mean": self._mean("short", variant),
-            "long_errors": None if None in long else long,
+            "lr_at_the_edge": None if lr is None else lr in (rates[0], rates[-1]),
+            "short_errors": [run["error"] for run in short], "short_mean": self._mean(variant),
+            "long_errors": [run["errors"] for run in long], "probes": short[0]["probes"] if short else [],
         }  # fmt: skip
 
     def _save(self, subjects: Sequence[Variant]) -> dict[str, Any]:
-        settings = asdict(self.task) | {"nudged_sweeps": NUDGED_SWEEPS, "beta": BETA, "rates": RATES, "seeds": SEEDS}
+        settings = asdict(self.task) | {"nudged_sweeps": NUDGED_SWEEPS, "beta": BETA, "seeds": SEEDS}
         table = {
             "settings": settings, "environment": environment(), "rows": [self._row(v) for v in subjects],
             "runs": self.runs,
         }  # fmt: skip
         write_atomic(self.path, json.dumps(table, indent=1).encode())
         return table
+
+
+def _key(stage: str, variant: Variant, lr: float, seed: int) -> str:
+    return f"{stage} / {variant.name} / {lr:g} / {seed}"

@@ -13,9 +13,9 @@ SHOWN = ("sgd", "adam", "muon", "dion 16", "natural")  # of whom the layers are 
 
 
 def long_means(row: dict[str, Any]) -> list[float | None]:
-    """Mean error over seeds after 1, 3 and 10 epochs; None where the variant did not get that far."""
+    """Mean error over the seeds there are, after 1, 3 and 10 epochs; None where the variant did not get that far."""
     found = row["long_errors"]
-    return [None if found is None else statistics.mean(run[epoch] for run in found) for epoch in ("1", "3", "10")]
+    return [None if not found else statistics.mean(run[epoch] for run in found) for epoch in ("1", "3", "10")]
 
 
 def plot_rules(table: dict[str, Any], path: Path) -> None:
@@ -44,7 +44,7 @@ def plot_rules(table: dict[str, Any], path: Path) -> None:
         "largest": "largest singular value",
     }  # fmt: skip
     for name in [f"{base}{end}" for base in SHOWN for end in ("", ", bounded")]:
-        probes = table["runs"].get(f"short / {name} / 0", {}).get("probes", [])
+        probes = next((r["probes"] for r in table["rows"] if r["variant"] == name), [])
         if not probes:
             continue
         steps = sorted({p["step"] for p in probes})
