@@ -2,8 +2,8 @@
 
 Pulses: one pulse of the presets against aihwkit 1.2.0 (128 x 128 devices). Two things about that reference:
 
-- The references set soft-bounds cells within their bounds before the cell's reference weight is subtracted, so that some
-  start outside of what they can hold; the test puts them there by restoring a snapshot.
+- It sets soft-bounds cells within their bounds before the cell's reference weight is subtracted, so that some start
+  outside of what they can hold; the test puts them there by restoring a snapshot.
 - It sent the pulses of the exponential device with row and column bits of probability 1 / sqrt(1.4751), by the device's
   weight granularity (down step at weight 0 in dw_min), so that only a share of the cells was pulsed.
 """
