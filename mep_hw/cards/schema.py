@@ -206,6 +206,8 @@ class DeviceCard(Card):
         timed = isinstance(self.programming, Polynomial | Saturating) or isinstance(self.retention, PowerLaw | LogTime)
         if (timed or self._reads_noisily()) and (low is None or high is None):
             raise ValueError("w_min and w_max must have values, as programming, retention and read noise refer to them")
+        if self.stuck is not None and self.stuck.share.value and (low is None or high is None):
+            raise ValueError("w_min and w_max must have values where cells are stuck, as they are stuck between them")
         if isinstance(self.response, Table):
             if (
                 low is None

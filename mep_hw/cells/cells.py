@@ -36,7 +36,7 @@ class Cells:
         card: the device.
         shape: of the array; all tensors in and out have it.
         generator: of every random number, at construction and later; its place is where the cells live.
-        dtype: number format of the weights.
+        dtype: number format of the weights, torch.float32 or torch.float64.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class Cells:
     @property
     def up_count(self) -> Tensor:
         """Up pulses that each cell has had, int64."""
-        return self._up.view(self.shape)
+        return self._up.view(self.shape).clone()
 
     @property
     def down_count(self) -> Tensor:
         """Down pulses that each cell has had, int64."""
-        return self._down.view(self.shape)
+        return self._down.view(self.shape).clone()
 
     def set(self, weights: Tensor) -> None:
         """Put the cells at `weights`, held within their bounds, without programming error and without pulses."""

@@ -54,7 +54,7 @@ class Curved(GaussianResponse):
         total = n * first + (n - 1).clamp(min=0) * rise / 2
         share = (n - 1).clamp(min=0) / n.clamp(min=1)
         last = first + rise * share
-        middle, halfway = first + rise * share / 2, (weight + far) / 2
+        middle, halfway = first + rise * share / 2, weight + (far - weight) * share / 2
         usable = middle > 0
         ratio = last / middle.masked_fill(~usable, 1)
         noise = n * (self.deviation(halfway, middle) * ratio) ** 2

@@ -206,6 +206,16 @@ def test_laws_and_tables_need_the_range_they_refer_to(name: str, changes: dict[s
         DeviceCard.model_validate(data)
 
 
+def test_cells_can_only_be_stuck_within_a_range() -> None:
+    data = load_device("ideal").model_dump()
+    share = {"value": 0.1, "unit": "1", "source": "test"}
+    data["stuck"] = {"share": share, "reach": share | {"value": None}}
+    with pytest.raises(ValidationError, match="w_min and w_max must have values where cells are stuck"):
+        DeviceCard.model_validate(data)
+    data["w_min"]["value"], data["w_max"]["value"] = -1.0, 1.0
+    assert DeviceCard.model_validate(data).stuck is not None
+
+
 def test_blocks_that_may_be_null_are_searched_too() -> None:
     class Inner(Block):
         rows: int

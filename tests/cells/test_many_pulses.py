@@ -133,3 +133,40 @@ def test_float32_cells_agree_with_float64_cells() -> None:
         made.pulse(counts((1,), 31), counts((1,), 12))
         ends.append(float(made.stored))
     assert ends[0] == pytest.approx(ends[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["capacitor", "ecram", "gokmen-vlasov"])
+def test_the_closed_forms_are_the_recursion_of_the_moments(name: str) -> None:
+    # Steps of a tenth of the range and strong noise: every factor q and every carried variance shows.
+    changes = {} if name == "gokmen-vlasov" else {"response__gamma_up": 2.0, "response__gamma_down": 1.5}
+    card = device(name, spread=None, noise__cycle=0.8, dw_min=0.1, **changes)
+    made = at(card, 0.3, 1)
+    up, down = 7, 12
+    mean, variance = made.stored, torch.zeros(1, dtype=torch.float64)
+    for is_up in [True] * up + [False] * down:
+        change, noise = made.response.step(mean, is_up, slice(None))  # pyright: ignore[reportAttributeAccessIssue]
+        ahead, _ = made.response.step(mean + 1, is_up, slice(None))  # pyright: ignore[reportAttributeAccessIssue]
+        slope = ahead - change
+        # Of relative noise sigma m(w), E[m^2] = m(mean)^2 + slope^2 variance; constant noise has no such part.
+        spread = 0.0 if name == "capacitor" else (0.8 * slope) ** 2 * variance
+        variance = (1 + slope) ** 2 * variance + noise**2 + spread
+        mean = mean + change
+    moments = made.response.many(made.stored, *(torch.full((1,), float(n), dtype=torch.float64) for n in (up, down)))
+    assert moments is not None and bool(moments.holds.all())
+    assert float(moments.mean) == pytest.approx(float(mean), rel=1e-9)
+    assert float(moments.variance) == pytest.approx(float(variance), rel=1e-9)
+
+
+def test_a_curved_response_carries_the_noise_of_earlier_pulses_along() -> None:
+    # Up pulses leave a variance that the steep down response contracts by a quarter.
+    card = device("reram-es", spread=None, noise__cycle=0.5, noise__write=0.0, dw_min=0.006)
+    count = 80000
+    fast, slow = (at(card, 0.3, count, seed) for seed in (0, 1))
+    up, down = counts((count,), 16), counts((count,), 6)
+    moments = fast.response.many(fast.stored, up.double(), down.double())
+    assert moments is not None and bool(moments.holds.all())
+    slow.pulse_one_by_one(up, down)
+    (mean, mean_error), (variance, variance_error) = mean_and_error(slow.stored), variance_and_error(slow.stored)
+    start = float(fast.stored[0])
+    assert abs(float(moments.mean[0]) - mean) < 0.02 * abs(mean - start) + 3 * mean_error
+    assert abs(float(moments.variance[0]) - variance) < 0.02 * variance + 3 * variance_error
