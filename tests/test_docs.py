@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,7 +23,18 @@ from pydantic import BaseModel
 import mep_hw
 import mep_hw.machine  # pages use it by its full name
 from mep_hw import spec
-from mep_hw.cards import BackendCard, Compute, Conformance, DeviceCard, SettleOptions, TrainingDefaults, load_backend
+from mep_hw.cards import (
+    BackendCard,
+    Compute,
+    Conformance,
+    DeviceCard,
+    SettleOptions,
+    TrainingDefaults,
+    load_backend,
+    physics,
+    response,
+)
+from mep_hw.cards.blocks import Block
 from mep_hw.cli.options import TrainOptions
 from mep_hw.conformance import CHECKS
 from mep_hw.estimator import NAMES as ESTIMATORS
@@ -163,11 +175,18 @@ def test_every_page_is_in_the_map() -> None:
         assert f"](../examples/{script.name})" in index
 
 
+def blocks_of(module: ModuleType) -> list[type[Block]]:
+    """The blocks that a module of cards defines itself."""
+    found = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Block)]
+    return [block for block in found if block.__module__ == module.__name__]
+
+
 CARDS = (BackendCard, DeviceCard, Compute, SettleOptions, TrainingDefaults, Conformance)
 FIELDS: list[tuple[str, type[BaseModel]]] = [
     *(("cards.md", block) for block in CARDS),
     *(("models.md", block) for block in (ModelSpec, LayerSpec, ConvSpec, PoolSpec, BoxSpec, SkipSpec)),
     ("settling.md", SettleOptions),
+    *(("devices.md", block) for module in (response, physics) for block in blocks_of(module)),
 ]
 
 

@@ -1,5 +1,6 @@
 """Cards: machines (`backends/`) and memory-cell technologies (`devices/`) as checked data."""
 
+from mep_hw.cards.blocks import Known, Quantity
 from mep_hw.cards.load import backend_names, device_names, load_backend, load_device, root
 from mep_hw.cards.resolve import import_substrate
 from mep_hw.cards.schema import (
@@ -7,7 +8,6 @@ from mep_hw.cards.schema import (
     Compute,
     Conformance,
     DeviceCard,
-    Quantity,
     SettleOptions,
     TrainingDefaults,
     WriteMode,
@@ -18,6 +18,7 @@ __all__ = [
     "Compute",
     "Conformance",
     "DeviceCard",
+    "Known",
     "Quantity",
     "SettleOptions",
     "TrainingDefaults",

@@ -18,6 +18,7 @@ from mep_hw.errors import CardError
 
 _PLAIN = {
     "missing": "is missing",
+    "union_tag_not_found": "is missing",
     "extra_forbidden": "is not a known key",
     "invalid_key": "is not a known key",
     "bool_type": "must be true or false",
@@ -33,6 +34,7 @@ _PLAIN = {
     "tuple_type": "must be a list",
 }
 _UNKNOWN_KEY = ("extra_forbidden", "invalid_key")  # the second is a key that is not text
+_UNION_TAG = ("union_tag_invalid", "union_tag_not_found")
 _BOUNDS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
 _LIMIT_KEYS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 
@@ -49,17 +51,19 @@ def card_error(where: str, schema: type[BaseModel], error: ValidationError) -> C
     first = min(error.errors(include_url=False), key=lambda item: item["type"] not in _UNKNOWN_KEY)
     # Inside a union pydantic adds the member's name, such as float or tuple[float, ...], which is no field.
     location = tuple(str(part) for part in first["loc"] if part != "float" and "[" not in str(part))
+    if first["type"] in _UNION_TAG:  # told of the block; what is wrong is the key in it that chooses the block's kind
+        location = (*location, first.get("ctx", {})["discriminator"].strip("'"))
+    block, info, location = _find(schema, location)
     field = ".".join(location)
-    block, info = _find(schema, location)
     if first["type"] in _UNKNOWN_KEY:
         fix = did_you_mean(location[-1], keys(block)) + f"known keys are {', '.join(keys(block))}"
     elif info is not None and info.description:
         fix = f"it means: {info.description}"
     else:
         fix = f"a card has the keys {', '.join(keys(schema))}"
-    if first["type"] == "missing" or not field:
+    if first["type"] in ("missing", "union_tag_not_found") or not field:
         return CardError(where, field, rule=_rule(first), fix=fix)
-    value: object = first["input"]
+    value: object = first.get("ctx", {})["tag"] if first["type"] == "union_tag_invalid" else first["input"]
     return CardError(where, field, "null" if value is None else value, rule=_rule(first), fix=fix)
 
 
@@ -81,6 +85,8 @@ def _rule(error: ErrorDetails) -> str:
         return f"must be {_BOUNDS[kind]} {context[_LIMIT_KEYS[kind]]:g}"
     if kind == "literal_error":
         return f"must be {context['expected']}"
+    if kind == "union_tag_invalid":
+        return f"must be one of {context['expected_tags']}"
     if kind == "value_error":
         return str(context["error"])
     if kind == "string_pattern_mismatch":
@@ -88,24 +94,35 @@ def _rule(error: ErrorDetails) -> str:
     return _PLAIN.get(kind, error["msg"])
 
 
-def _find(schema: type[BaseModel], location: tuple[str, ...]) -> tuple[type[BaseModel], FieldInfo | None]:
-    """The innermost block on the way to `location`, and the last field on that way that the schema knows."""
+def _find(
+    schema: type[BaseModel], location: tuple[str, ...]
+) -> tuple[type[BaseModel], FieldInfo | None, tuple[str, ...]]:
+    """The innermost block on the way to `location`, the last field on that way that the schema knows, and the way as
+    keys of the card: pydantic names the kind of a block beside its key where a key such as `family` chooses it."""
     block, info = schema, None
-    for step, key in enumerate(location):
+    way: list[str] = []
+    rest = list(location)
+    while rest:
+        way.append(rest.pop(0))
         fields = {field.alias or name: field for name, field in block.model_fields.items()}
-        if key not in fields:
+        if way[-1] not in fields:
             break
-        info = fields[key]
-        inner = _inner_block(info.annotation)
-        if inner is None or step == len(location) - 1:
+        info = fields[way[-1]]
+        inner = _inner_block(info, rest[0] if rest else None)
+        if info.discriminator is not None and inner is not None and len(rest) > 1:
+            rest.pop(0)
+        if inner is None or not rest:
             break
         block = inner
-    return block, info
+    return block, info, (*way, *rest)
 
 
-def _inner_block(annotation: object) -> type[BaseModel] | None:
-    """The block class in an annotation such as `Block` or `Block | None`."""
-    for candidate in (annotation, *get_args(annotation)):
+def _inner_block(info: FieldInfo, kind: str | None) -> type[BaseModel] | None:
+    """The block class in an annotation such as `Block` or `Block | None`, or the one of this kind in a choice."""
+    for candidate in (info.annotation, *get_args(info.annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
+            if info.discriminator is None or kind in get_args(
+                candidate.model_fields[str(info.discriminator)].annotation
+            ):
+                return candidate
     return None

@@ -13,27 +13,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    StringConstraints,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator, model_validator
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+from mep_hw.cards.blocks import Block, Name, Quantity, Text
+from mep_hw.cards.physics import (
+    CellNoise,
+    Electrical,
+    LogTime,
+    OneOverF,
+    Polynomial,
+    PowerLaw,
+    Programming,
+    Retention,
+    Saturating,
+    Spread,
+    Stuck,
+)
+from mep_hw.cards.response import Pulsed, Response, Table
+
 Target = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
 AgreesWith = Literal["another simulator", "a published equation", "measured hardware", "exact arithmetic"]
 WriteMode = Literal["exact", "outer", "row", "cell"]
-
-
-class Block(BaseModel):
-    """Base of every block: frozen, strict, no unknown keys, no NaN or infinity; dumps under the card's own keys."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 
 
 class Compute(Block):
@@ -153,22 +153,29 @@ class BackendCard(Card):
         return modes
 
 
-class Quantity(Block):
-    """A number with its unit and where it comes from."""
-
-    value: float | None = Field(description="the number; null where it is unknown or has no bound")
-    unit: Text = Field(description="unit of the number, or 'weight' for the model's own weight units")
-    source: Text = Field(description="where the number comes from; for null, whether it is unknown or has no bound")
-
-
 class DeviceCard(Card):
-    """A memory-cell technology: the weights that one cell can hold and the smallest change it can make."""
+    """A memory-cell technology: the weights that one cell can hold, how pulses change them, and what time does."""
 
-    family: Literal["ideal"] = Field(description="the pulse-response model that these numbers belong to")
+    agrees_with: AgreesWith = Field(description="what the cells of this card were checked against")
+    response: Response = Field(description="the pulse-response family and its numbers")
     w_min: Quantity = Field(description="lowest weight that a cell can hold")
     w_max: Quantity = Field(description="highest weight that a cell can hold")
     dw_min: Quantity = Field(description="mean weight change of one pulse in the middle of the range")
+    spread: Spread | None = Field(description="how cells differ from each other; null: they do not")
+    stuck: Stuck | None = Field(description="cells that no pulse moves; null: there are none")
+    noise: CellNoise | None = Field(description="noise of pulses and reads; null: there is none")
+    programming: Programming = Field(description="error of setting a cell to a target by program and verify")
+    retention: Retention = Field(description="what time does to a stored weight")
+    electrical: Electrical = Field(description="pulses and conductances, for time, energy and wear")
     reference: Text = Field(description="publication or definition that the card as a whole follows")
+
+    @property
+    def family(self) -> str:
+        """Name of the pulse-response family."""
+        return self.response.family
+
+    def _reads_noisily(self) -> bool:
+        return self.noise is not None and isinstance(self.noise.read, Saturating | OneOverF)
 
     @field_validator("w_max")
     @classmethod
@@ -185,3 +192,28 @@ class DeviceCard(Card):
         if dw_min.value is not None and dw_min.value <= 0:
             raise ValueError("must have a value above 0, or null")
         return dw_min
+
+    @model_validator(mode="after")
+    def _family_has_its_numbers(self) -> DeviceCard:
+        low, high = self.w_min.value, self.w_max.value
+        if isinstance(self.response, Pulsed):
+            if low is None or high is None or self.dw_min.value is None:
+                raise ValueError(
+                    f"w_min, w_max and dw_min must have values, as the family {self.family} computes with them"
+                )
+            if not low <= 0 <= high:
+                raise ValueError(f"the range {low:g} to {high:g} must contain 0, where a step has the size dw_min")
+        timed = isinstance(self.programming, Polynomial | Saturating) or isinstance(self.retention, PowerLaw | LogTime)
+        if (timed or self._reads_noisily()) and (low is None or high is None):
+            raise ValueError("w_min and w_max must have values, as programming, retention and read noise refer to them")
+        if self.stuck is not None and self.stuck.share.value and (low is None or high is None):
+            raise ValueError("w_min and w_max must have values where cells are stuck, as they are stuck between them")
+        if isinstance(self.response, Table):
+            if (
+                low is None
+                or high is None
+                or self.electrical.g_min.value is None
+                or self.electrical.g_max.value is None
+            ):
+                raise ValueError("w_min, w_max, electrical.g_min and electrical.g_max must have values for a table")
+        return self

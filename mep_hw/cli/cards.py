@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
-from mep_hw.cards import Quantity, backend_names, device_names, load_backend, load_device
+from mep_hw.cards import Known, Quantity, backend_names, device_names, load_backend, load_device
 from mep_hw.cards.schema import Card
 from mep_hw.cli import flags, output
 from mep_hw.errors import InputError
@@ -53,7 +53,7 @@ def _fields(block: BaseModel, prefix: str = "") -> Iterator[tuple[str, object, s
     """Dotted name, value and meaning of every field of a card; the source of a quantity is told with its meaning."""
     for name, info in type(block).model_fields.items():
         value, shown, meaning = getattr(block, name), prefix + (info.alias or name), info.description or ""
-        if isinstance(value, Quantity):
+        if isinstance(value, Quantity | Known):
             yield shown, f"{_exact(value.value)} ({value.unit})", f"{meaning}; {value.source}"
         elif isinstance(value, BaseModel):
             yield from _fields(value, f"{shown}.")
@@ -71,6 +71,6 @@ backends = _commands(
     "List the machines that a model can be trained on.",
 )  # fmt: skip
 devices = _commands(
-    "devices", device_names, load_device, ("name", "summary", "family"),
+    "devices", device_names, load_device, ("name", "summary", "agrees_with"),
     "List the memory cells that a backend can be given.",
 )  # fmt: skip

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -12,6 +14,8 @@ import mep_hw.cards.load as load_module
 from mep_hw.cards import (
     BackendCard,
     DeviceCard,
+    Known,
+    Quantity,
     backend_names,
     device_names,
     load_backend,
@@ -59,14 +63,33 @@ def test_the_values_of_the_first_cards() -> None:
     assert cpu.settle.euler_step is None and reference.settle.euler_step == 0.5
     assert cpu.write_modes == reference.write_modes == ("exact",)
     assert load_device("ideal").w_max.value is None
+    assert load_device("reram-es").family == "exp-step" and load_device("reram-es").w_max.value == 1.0
+
+
+@pytest.mark.parametrize("name", device_names())
+def test_every_number_of_a_device_has_a_source_and_what_is_unknown_says_so(name: str) -> None:
+    def quantities(block: BaseModel) -> Iterator[Quantity | Known]:
+        for field in type(block).model_fields:
+            value = getattr(block, field)
+            if isinstance(value, Quantity | Known):
+                yield value
+            elif isinstance(value, BaseModel):
+                yield from quantities(value)
+
+    for quantity in quantities(load_device(name)):
+        if quantity.value is None:
+            assert quantity.source.startswith(("unknown: ", "unbounded, ", "no smallest change, ", "no pulses, "))
+        else:
+            assert not quantity.source.startswith("unknown")
 
 
 @pytest.mark.parametrize("schema", [BackendCard, DeviceCard])
 def test_every_field_says_what_it_means(schema: type[BaseModel]) -> None:
     for name, info in schema.model_fields.items():
         assert info.description, f"{schema.__name__}.{name}"
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            test_every_field_says_what_it_means(info.annotation)
+        for inner in (info.annotation, *get_args(info.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                test_every_field_says_what_it_means(inner)
 
 
 @pytest.mark.parametrize("schema", [BackendCard, DeviceCard])

@@ -131,6 +131,91 @@ def test_device_range_and_step(tmp_path: Path) -> None:
         load_device(path)
 
 
+ECRAM = (root("devices") / "ecram" / "card.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("family: linear-step", "family: linear", "cell.yaml: response.family = linear: must be one of 'ideal', 'prog"),
+        (
+            "  family: linear-step",
+            "  # nothing",
+            "cell.yaml: response.family: is missing; it means: the pulse-response",
+        ),
+        ("  gamma_up:", "  gama_up:", "cell.yaml: response.gama_up = {'value': 0.1153, "),
+        (
+            "gamma_up: {value: 0.1153",
+            "gamma_up: {value: null",
+            "cell.yaml: response.gamma_up.value = null: must be a number",
+        ),
+        (
+            "gamma_up_spread: {value: 0.05",
+            "gamma_up_spread: {value: -1",
+            "cell.yaml: response.gamma_up_spread.value = -1: mu",
+        ),
+        (
+            "noise: relative",
+            "noise: loud",
+            "cell.yaml: response.noise = loud: must be 'relative' or 'constant'; it means",
+        ),
+        ("law: normal", "law: uniform", "cell.yaml: spread.law = uniform: must be 'normal' or 'lognormal'; it means"),
+        ("cycle: {value: 0.3", "cycle: {value: -0.3", "cell.yaml: noise.cycle.value = -0.3: must be >= 0; it means"),
+        (
+            "share: {value: null",
+            "share: {value: 1.5",
+            "cell.yaml: stuck.share = {'value': 1.5, 'unit': '1', 'source': ",
+        ),
+        (
+            "w_max: {value: 1.1724",
+            "w_max: {value: null",
+            "cell.yaml: w_min, w_max and dw_min must have values, as the fam",
+        ),
+        ("w_min: {value: -0.8276", "w_min: {value: 0.5", "cell.yaml: the range 0.5 to 1.1724 must contain 0, where a"),
+        (
+            "law: unknown",
+            "law: magic",
+            "cell.yaml: noise.read.law = magic: must be one of 'unknown', 'none', 'saturating', ",
+        ),
+    ],
+)
+def test_impossible_cells_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in ECRAM
+    path = tmp_path / "cell.yaml"
+    path.write_text(ECRAM.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(CardError) as caught:
+        load_device(path)
+    told = str(caught.value).replace(f"{tmp_path}/", "")
+    assert told.startswith(message) and "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("flash-sonos", {"w_max": None}, "w_min and w_max must have values, as programming, retention and read noise"),
+        ("fefet", {"g_max": None}, "w_min, w_max, electrical.g_min and electrical.g_max must have values for a table"),
+    ],
+)
+def test_laws_and_tables_need_the_range_they_refer_to(name: str, changes: dict[str, None], message: str) -> None:
+    data = load_device(name).model_dump()
+    if name == "fefet":
+        data["response"] = {"family": "table", "folder": "x", "up": "a", "down": "b"}
+    for field, value in changes.items():
+        (data["electrical"] if field in data["electrical"] else data)[field]["value"] = value
+    with pytest.raises(ValidationError, match=message):
+        DeviceCard.model_validate(data)
+
+
+def test_cells_can_only_be_stuck_within_a_range() -> None:
+    data = load_device("ideal").model_dump()
+    share = {"value": 0.1, "unit": "1", "source": "test"}
+    data["stuck"] = {"share": share, "reach": share | {"value": None}}
+    with pytest.raises(ValidationError, match="w_min and w_max must have values where cells are stuck"):
+        DeviceCard.model_validate(data)
+    data["w_min"]["value"], data["w_max"]["value"] = -1.0, 1.0
+    assert DeviceCard.model_validate(data).stuck is not None
+
+
 def test_blocks_that_may_be_null_are_searched_too() -> None:
     class Inner(Block):
         rows: int

@@ -1,0 +1,107 @@
+"""Steps that are linear in the weight: constant step, linear step and soft bounds, with n pulses in closed form.
+
+One pulse changes the weight by m(w) = c - k w (c < 0 for down pulses), so that n pulses contract it geometrically:
+
+    q = 1 - k,   E[w_n] = w + m(w) (1 - q^n) / k                                    (n m(w) where k = 0)
+    constant noise of deviation s:     Var[w_n] = s^2 (1 - q^2n) / (1 - q^2)
+    relative noise, s = sigma |m|:     Var[w_n] = m(w)^2 q^2n ((1 + k^2 sigma^2 / q^2)^n - 1) / k^2
+
+The second follows from m(w_n) = m(w) prod(q - k sigma xi_i). Both are exact as long as no bound is met; the law is
+normal for constant noise and close to it for relative noise while k sigma sqrt(n) is small.
+
+Not valid where k is not small: from k = 0.5 on (ReRAM arrays whose step is half their range) cells are left to be
+pulsed one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mep_hw.cards.response import ConstantStep, LinearStep, SoftBounds
+from mep_hw.cards.schema import DeviceCard
+from mep_hw.cells.pulses import Cell, GaussianResponse, Moments
+from mep_hw.cells.traits import Traits
+
+_TINY = 1e-12  # stands for k = 0: every formula above has its limit there, and k^2 is still a normal float32
+_LARGEST = 0.5
+
+
+@dataclass
+class Line:
+    """One direction: change m(w) = offset - slope w with noise sqrt(constant^2 + (sigma m)^2); tensors are (cells,)."""
+
+    offset: Tensor
+    slope: Tensor
+    constant: Tensor | None
+    sigma: float
+
+    def __post_init__(self) -> None:
+        self.flat = not bool(self.slope.any())  # constant step: the sums of the formulas have n equal terms
+        self.slope = self.slope.clamp(min=_TINY)
+        bounded = self.slope.clamp(max=_LARGEST)  # beyond it the powers below are not used
+        self.log_q = torch.log1p(-bounded)
+        self.log_growth = torch.log1p((bounded * self.sigma / (1 - bounded)) ** 2)
+
+    def mean(self, weight: Tensor, cell: Cell) -> Tensor:
+        return self.offset[cell] - self.slope[cell] * weight
+
+    def advance(self, mean: Tensor, variance: Tensor | None, n: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance after `n` pulses; variance None is 0."""
+        if self.flat:
+            step = self.constant if self.constant is not None else self.sigma * self.offset
+            return mean + n * self.offset, n * step**2 if variance is None else n * step**2 + variance
+        fall = torch.expm1(n * self.log_q)  # q^n - 1
+        m = self.offset - self.slope * mean
+        power = (1 + fall) ** 2
+        if self.constant is not None:
+            noise = self.constant**2 * fall * (2 + fall) / torch.expm1(2 * self.log_q)  # without 1 - q^2n: it cancels
+        else:
+            square = m**2 if variance is None else m**2 + self.slope**2 * variance
+            noise = square * power * torch.expm1(n * self.log_growth) / self.slope**2
+        return mean - m * fall / self.slope, noise if variance is None else noise + power * variance
+
+
+class Affine(GaussianResponse):
+    """Two lines, one per direction."""
+
+    def __init__(
+        self, card: DeviceCard, response: ConstantStep | LinearStep | SoftBounds, traits: Traits, sigma: float
+    ) -> None:
+        zero = torch.zeros_like(traits.up)
+        up, down = traits.up, traits.down
+        reference = zero
+        if isinstance(response, ConstantStep):
+            up_slope, down_slope = zero, zero
+        elif isinstance(response, LinearStep):
+            assert card.w_max.value is not None and card.w_min.value is not None  # checked by the card
+            # Counted from the nominal bounds: a cell with a wide range has no flatter steps for that.
+            up_slope = traits.extra["gamma_up"] * up / card.w_max.value if card.w_max.value else zero
+            down_slope = -traits.extra["gamma_down"] * down / card.w_min.value if card.w_min.value else zero
+        else:
+            reference = traits.extra["reference"]
+            up_slope = _share(up, traits.high + reference)
+            down_slope = _share(down, -(traits.low + reference))
+        constant = not isinstance(response, ConstantStep) and response.noise == "constant"
+        self.up = Line(up - up_slope * reference, up_slope, sigma * up if constant else None, sigma)
+        self.down = Line(-down - down_slope * reference, down_slope, sigma * down if constant else None, sigma)
+        self.smooth = (self.up.slope < _LARGEST) & (self.down.slope < _LARGEST)
+
+    def step(self, weight: Tensor, up: bool, cell: Cell) -> tuple[Tensor, Tensor]:
+        line = self.up if up else self.down
+        mean = line.mean(weight, cell)
+        return mean, line.sigma * mean.abs() if line.constant is None else line.constant[cell]
+
+    def many(self, weight: Tensor, up: Tensor, down: Tensor) -> Moments:
+        top, spread = self.up.advance(weight, None, up)
+        end, spread = self.down.advance(top, spread, down)
+        lowest, highest = torch.minimum(weight, end), torch.maximum(weight, top)
+        return Moments(end, spread, lowest, highest, self.smooth)
+
+
+def _share(step: Tensor, bound: Tensor) -> Tensor:
+    """step / bound; 0 where the cell has no step, or no room on that side and so no bound to approach softly."""
+    usable = (bound > 0) & (step > 0)
+    return torch.where(usable, step / bound.masked_fill(~usable, 1), 0)

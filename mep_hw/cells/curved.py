@@ -1,0 +1,102 @@
+"""Steps that are curved in the weight, exponential and power, with n pulses by a trapezoid.
+
+With f(w) the mean change of one pulse and w1 = w + n f(w), the weight after n pulses is the discrete sum
+
+    w_n = w + sum_(i<n) f(w_i)  ~  w + n (f(w) + f(w1)) / 2 - (f(w1) - f(w)) / 2
+
+and a deviation made on the way arrives multiplied by f(w_n) / f(w_i), which for noise sigma f sums to n sigma^2 f^2 at
+the last step. The formulas of the steps are in `mep_hw.cards.response`.
+
+Not valid where a step changes by more than a fifth over the pulses of one call, or by more than a tenth over the width
+of the noise: such cells are left to be pulsed one by one.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from mep_hw.cards.response import ExpStep, PowerStep
+from mep_hw.cells.pulses import ALL, Cell, GaussianResponse, Moments
+from mep_hw.cells.traits import Traits
+
+_CURVE = 0.2
+_WIDTH = 0.1
+
+
+class Curved(GaussianResponse):
+    """A response of which only f(w) and the deviation of one pulse are known."""
+
+    @abstractmethod
+    def size(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
+        """Mean change of one pulse, without its sign."""
+
+    @abstractmethod
+    def deviation(self, weight: Tensor, size: Tensor) -> Tensor:
+        """Standard deviation of one pulse whose mean has this size."""
+
+    def step(self, weight: Tensor, up: bool, cell: Cell) -> tuple[Tensor, Tensor]:
+        size = self.size(weight, up, cell)
+        return size if up else -size, self.deviation(weight, size)
+
+    def many(self, weight: Tensor, up: Tensor, down: Tensor) -> Moments:
+        top, variance, smooth_up = self._advance(weight, torch.zeros_like(weight), up, True)
+        end, variance, smooth_down = self._advance(top, variance, down, False)
+        return Moments(end, variance, torch.minimum(weight, end), top, smooth_up & smooth_down)
+
+    def _advance(self, weight: Tensor, variance: Tensor, n: Tensor, up: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean, variance and where they hold, after `n` pulses of one direction from a mean and a variance."""
+        first = self.size(weight, up, ALL)
+        far = weight + n * (first if up else -first)
+        rise = self.size(far, up, ALL) - first
+        total = n * first + (n - 1).clamp(min=0) * rise / 2
+        share = (n - 1).clamp(min=0) / n.clamp(min=1)
+        last = first + rise * share
+        middle, halfway = first + rise * share / 2, weight + (far - weight) * share / 2
+        usable = middle > 0
+        ratio = last / middle.masked_fill(~usable, 1)
+        noise = n * (self.deviation(halfway, middle) * ratio) ** 2
+        carried = variance * (last / first.masked_fill(first <= 0, 1)) ** 2
+        slope = rise.abs() / (far - weight).abs().clamp(min=1e-12)
+        smooth = (rise.abs() <= _CURVE * first) & (slope * noise.sqrt() <= _WIDTH * first) & usable
+        return weight + (total if up else -total), noise + carried, smooth | (n == 0)
+
+
+class Exponential(Curved):
+    """Steps s max(0, 1 - A exp(gamma z)); see `ExpStep`."""
+
+    def __init__(self, response: ExpStep, traits: Traits, sigma: float) -> None:
+        self.response, self.traits, self.sigma = response, traits, sigma
+        width = traits.high - traits.low
+        self.scale = torch.where(width > 0, 2 * response.a.value / width.masked_fill(width <= 0, 1), 0)
+
+    def size(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
+        r = self.response
+        z = self.scale[cell] * weight + r.b.value
+        if up:
+            return self.traits.up[cell] * (1 - r.amplitude_up.value * torch.exp(r.gamma_up.value * z)).clamp(min=0)
+        return self.traits.down[cell] * (1 - r.amplitude_down.value * torch.exp(-r.gamma_down.value * z)).clamp(min=0)
+
+    def deviation(self, weight: Tensor, size: Tensor) -> Tensor:
+        floor, slope = self.response.noise_floor.value, self.response.noise_slope.value
+        return self.sigma * (size + floor + slope * weight.abs() if floor or slope else size)
+
+
+class Power(Curved):
+    """Steps s (distance to the bound / range)^gamma; see `PowerStep`."""
+
+    def __init__(self, response: PowerStep, traits: Traits, sigma: float) -> None:
+        self.response, self.traits, self.sigma = response, traits, sigma
+        width = traits.high - traits.low
+        self.width = width.masked_fill(width <= 0, 1)
+
+    def size(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
+        room = self.traits.high[cell] - weight if up else weight - self.traits.low[cell]
+        gamma = self.traits.extra["gamma_up" if up else "gamma_down"][cell]
+        step = self.traits.up[cell] if up else self.traits.down[cell]
+        return step * (room / self.width[cell]).clamp(min=0) ** gamma
+
+    def deviation(self, weight: Tensor, size: Tensor) -> Tensor:
+        return self.sigma * size
