@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mep_hw.cards import BackendCard, DeviceCard, SettleOptions, import_substrate, load_backend, load_device
-from mep_hw.errors import CardError
+from mep_hw.errors import CapabilityError, CardError
 from mep_hw.model import Model
 from mep_hw.substrates.base import Substrate
 
@@ -15,10 +15,18 @@ def cards(backend: str | Path | BackendCard, device: str | Path | None = None) -
 
     Raises:
         CardError: no such card, or a malformed one.
+        CapabilityError: memory cells for a machine that only has exact registers.
     """
     card = backend if isinstance(backend, BackendCard) else load_backend(backend)
     name = device if device is not None else card.device
-    return card, None if name is None else load_device(name)
+    cells = None if name is None else load_device(name)
+    if cells is not None and cells.family != "ideal" and card.write_modes == ("exact",):
+        raise CapabilityError(
+            f"backend {card.name}", "device", cells.name,
+            rule="would have no effect: this backend holds weights in exact registers",
+            fix="leave the device out, or use a backend with an array of cells",
+        )  # fmt: skip
+    return card, cells
 
 
 def fixed_sweeps(card: BackendCard, free: int | None, nudged: int | None) -> BackendCard:

@@ -95,6 +95,7 @@ TRAIN = [
     ("--lr -0.5", "train: lr = -0.5: must be greater than 0"),
     ("--lr nan", "train: lr = nan: must be a finite number"),
     ("--lr 1e9", "train: loss = "),
+    ("--device reram-es", "backend cpu: device = reram-es: would have no effect: this backend holds weights in exact"),
     ("--beta 0", "train: beta = 0.0: must be greater than 0; 0.001 is a good start"),
     ("--beta inf", "train: beta = inf: must be a finite number"),
     ("--epochs 0", "train: epochs = 0: must be greater than or equal to 1; give at least one"),
