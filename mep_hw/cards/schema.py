@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     StringConstraints,
@@ -23,17 +21,14 @@ from pydantic import (
     field_validator,
 )
 
+from mep_hw.cards.array import ArrayOptions
+from mep_hw.cards.block import Block
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Target = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
 AgreesWith = Literal["another simulator", "a published equation", "measured hardware", "exact arithmetic"]
 WriteMode = Literal["exact", "outer", "row", "cell"]
-
-
-class Block(BaseModel):
-    """Base of every block: frozen, strict, no unknown keys, no NaN or infinity; dumps under the card's own keys."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 
 
 class Compute(Block):
@@ -131,6 +126,9 @@ class BackendCard(Card):
     agrees_with: AgreesWith = Field(description="what the results of this backend were checked against")
     device: Name | None = Field(default=None, description="memory-cell device used by default; null: none")
     compute: Compute = Field(description="number format and place of the arithmetic")
+    array: ArrayOptions | None = Field(
+        default=None, description="the analog arrays that hold the weights; null: weights are digital"
+    )
     settle: SettleOptions = Field(description="how long and how closely the substrate settles")
     # strict=False for the container only: YAML has lists where the frozen card keeps a tuple.
     write_modes: Annotated[tuple[WriteMode, ...], Field(strict=False)] = Field(

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from mep_hw.cards import DeviceCard, load_backend, load_device, root
+from mep_hw.cards.block import Block
 from mep_hw.cards.explain import card_error
-from mep_hw.cards.schema import Block
 from mep_hw.errors import CardError
 
 CPU = (root("backends") / "cpu" / "card.yaml").read_text(encoding="utf-8")
