@@ -39,6 +39,8 @@ def effective_conductance(conductance: Tensor, wires: Wires) -> Tensor:
         InputError: a negative or infinite conductance.
     """
     check_conductance(conductance)
+    if wires.word_ohm == wires.bit_ohm == 0:
+        return conductance.detach().clone()
     cells = conductance.detach().double()
     if wires.solution == "exact":
         return exact(cells, wires.word_ohm, wires.bit_ohm).to(conductance.dtype)
