@@ -127,7 +127,7 @@ def test_one_draw_per_output_has_the_law_of_one_per_cell(noise: Any, pairing: Pa
     reads, rows, cols = 3000, 7, 3
     m = mapping(pairing)
     cells = m.to_cells(weights(cols, rows).T)
-    cells *= 1 + 0.5 * torch.rand(cells.shape, generator=torch.Generator().manual_seed(7), dtype=F64)  # references, too
+    cells *= 0.1 + 5 * torch.rand(cells.shape, generator=torch.Generator().manual_seed(7), dtype=F64)  # references, too
     tile = Tile(options(pairing=pairing, read_noise=noise), m, cells, torch.Generator().manual_seed(3), F64)
     sd = torch.sqrt((noise.get("absolute", 0.0) * 24e-6) ** 2 + (noise.get("relative", 0.0) * cells) ** 2)
     flicker = cells + sd * normal(reads, *cells.shape, seed=4)
