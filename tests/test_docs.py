@@ -22,7 +22,21 @@ from pydantic import BaseModel
 import mep_hw
 import mep_hw.machine  # pages use it by its full name
 from mep_hw import spec
-from mep_hw.cards import BackendCard, Compute, Conformance, DeviceCard, SettleOptions, TrainingDefaults, load_backend
+from mep_hw.cards import (
+    ArrayOptions,
+    BackendCard,
+    Compute,
+    Conformance,
+    Converter,
+    DeviceCard,
+    Periphery,
+    PhaseMismatch,
+    ReadNoise,
+    SettleOptions,
+    TrainingDefaults,
+    Wires,
+    load_backend,
+)  # fmt: skip
 from mep_hw.cli.options import TrainOptions
 from mep_hw.conformance import CHECKS
 from mep_hw.estimator import NAMES as ESTIMATORS
@@ -163,7 +177,8 @@ def test_every_page_is_in_the_map() -> None:
         assert f"](../examples/{script.name})" in index
 
 
-CARDS = (BackendCard, DeviceCard, Compute, SettleOptions, TrainingDefaults, Conformance)
+ARRAY = (ArrayOptions, Wires, Converter, Periphery, ReadNoise, PhaseMismatch)
+CARDS = (BackendCard, DeviceCard, Compute, SettleOptions, TrainingDefaults, Conformance, *ARRAY)
 FIELDS: list[tuple[str, type[BaseModel]]] = [
     *(("cards.md", block) for block in CARDS),
     *(("models.md", block) for block in (ModelSpec, LayerSpec, ConvSpec, PoolSpec, BoxSpec, SkipSpec)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -65,8 +66,9 @@ def test_the_values_of_the_first_cards() -> None:
 def test_every_field_says_what_it_means(schema: type[BaseModel]) -> None:
     for name, info in schema.model_fields.items():
         assert info.description, f"{schema.__name__}.{name}"
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            test_every_field_says_what_it_means(info.annotation)
+        for kind in (info.annotation, *get_args(info.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                test_every_field_says_what_it_means(kind)
 
 
 @pytest.mark.parametrize("schema", [BackendCard, DeviceCard])
