@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every figure in docs/results and in the README. Hours on two cores; name a part to run only that.
-#   docs/results/reproduce.sh [digits|gradients|speed|mnist]
+#   docs/results/reproduce.sh [digits|gradients|speed|wires|mnist]
 set -euo pipefail
 cd "$(dirname "$0")"
 part=${1:-all}
@@ -15,6 +15,9 @@ if [ "$part" = all ] || [ "$part" = speed ]; then
     mep-hw bench speed --model $model --batch 64 --threads 1 --json | tail -n 1 > speed/$model.json
   done
   mep-hw bench speed --model speed/conv.model.yaml --batch 64 --threads 1 --json | tail -n 1 > speed/conv.json
+fi
+if [ "$part" = all ] || [ "$part" = wires ]; then
+  mep-hw study wires --out wires
 fi
 if [ "$part" = all ] || [ "$part" = mnist ]; then # needs MEP_HW_DATA, or downloads the files
   for model in 784-1024-10 784-1024-1024-10; do mep-hw study accuracy --config mnist/$model.yaml --out mnist; done

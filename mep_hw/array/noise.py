@@ -5,7 +5,7 @@ variance sum_k x_k^2 sigma_k^2: one number per output has exactly the law of one
 share this is sigma^2 |x|^2; otherwise it takes one more product, with sigma^2 in place of the weights.
 
 Not valid for noise that is correlated between reads (1/f, telegraph noise) or not normal. Wires are left out: a cell
-behind resistive lines would contribute less, by at most twice the load (`wires.wire_load`), so noise is overstated.
+behind resistive lines would contribute less, so noise is overstated, by the order of the load (`wires.wire_load`).
 """
 
 from __future__ import annotations

@@ -98,10 +98,16 @@ class Tile:
         if refresh:
             seen = effective_conductance(held, self.options.wires)
             self._share = torch.where(held > 0, seen / held, 1.0)
-        self.cells = cells.detach().clone()
-        forward, transposed = self._seen(held * self._share)
-        self._forward.weights, self._transposed.weights = forward.to(self.dtype), transposed.to(self.dtype)
-        self._set_noise(held)
+        self._take(cells)
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """What a new tile of the same construction needs to read alike, beside the generator's state."""
+        return {"cells": self.cells.clone(), "share": self._share.clone()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go back to a `snapshot`, a stale solution of the wires included."""
+        self._share = tensors["share"].clone()
+        self._take(tensors["cells"])
 
     def wire_error(self) -> float:
         """Distance of the weights that reads use from the exact solution for the cells held, relative to the latter;
@@ -126,6 +132,12 @@ class Tile:
             Adc(periphery.adc, mismatch, sensed, self.generator, self.dtype),
             torch.empty(0),
         )
+
+    def _take(self, cells: Tensor) -> None:
+        self.cells, held = cells.detach().clone(), cells.detach().double()
+        forward, transposed = self._seen(held * self._share)
+        self._forward.weights, self._transposed.weights = forward.to(self.dtype), transposed.to(self.dtype)
+        self._set_noise(held)
 
     def _seen(self, effective: Tensor) -> tuple[Tensor, Tensor]:
         return self.mapping.forward(effective), self.mapping.transposed(effective)

@@ -63,6 +63,21 @@ class Tiled:
         bands = [torch.cat([self.mapping.forward(tile.cells.double()) for tile in tiles], dim=1) for tiles in self.grid]
         return torch.cat(bands).T
 
+    def snapshot(self) -> dict[str, Tensor]:
+        """Cells and solutions of the wires of all tiles, under names such as `0.1.cells`."""
+        return {
+            f"{i}.{j}.{name}": value
+            for i, tiles in enumerate(self.grid)
+            for j, tile in enumerate(tiles)
+            for name, value in tile.snapshot().items()
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go back to a `snapshot` of a coupling that was made with the same seed."""
+        for i, tiles in enumerate(self.grid):
+            for j, tile in enumerate(tiles):
+                tile.restore({name: tensors[f"{i}.{j}.{name}"] for name in ("cells", "share")})
+
     def product(self, states: Tensor, phase: Phase = FREE) -> Tensor:
         """Drives (batch, out) from states (batch, in)."""
         parts = states.split(self.rows, dim=1)

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import torch
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from mep_hw.cli import flags, output
 from mep_hw.cli.options import merged
@@ -89,7 +91,8 @@ def wires(
     """Map the error of every approximation of the wires over the size of arrays and the resistance of wires."""
     numbers = [_size(text) for text in sizes.split(",")]
     require_writable(out)
-    table = wire_errors(numbers, lambda text: print(text, file=sys.stderr, flush=True))
+    shown = Console(stderr=True)
+    table = wire_errors(track(numbers, "arrays", console=shown, transient=True, disable=not shown.is_terminal))
     write_atomic(out / "wires.json", (json.dumps(table, indent=1, allow_nan=False) + "\n").encode())
     plot_wires(table, out / "wires.png")
     if as_json:

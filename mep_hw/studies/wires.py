@@ -14,7 +14,7 @@ the pair, in which what both cells have in common drops out of the denominator. 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -31,24 +31,25 @@ LARGEST = 512  # the elimination keeps size^3 numbers, 1 GB there
 LEAST = 0.01  # least conductance, in units of the largest
 
 
-def wire_errors(sizes: Sequence[int], tell: Callable[[str], None]) -> dict[str, Any]:
+def wire_errors(sizes: Iterable[int]) -> dict[str, Any]:
     """Table with `settings`, `rows` and `worst_inside`: the largest error of each approximation within its valid range.
 
     Args:
         sizes: word lines, and as many bit lines, of the arrays.
-        tell: called with a line about every finished size.
     """
-    rows: list[dict[str, Any]] = []
-    for size in sizes:
-        start = time.perf_counter()
-        rows += [_row(kind, size, product) for kind in KINDS for product in PRODUCTS]
-        tell(f"{size} x {size}: {time.perf_counter() - start:.1f} s")
+    rows = [_row(kind, size, product) for size in sizes for kind in KINDS for product in PRODUCTS]
     worst = {
         f"{name}, {kind}": max((r[name] for r in rows if r["cells"] == kind and r["load"] <= valid), default=None)
         for name, valid in VALID_LOAD.items()
         for kind in KINDS
     }
-    settings = {"sizes": list(sizes), "ohm_siemens": PRODUCTS, "least": LEAST, "seed": 0, "valid_load": VALID_LOAD}
+    settings = {
+        "sizes": list(dict.fromkeys(row["size"] for row in rows)),
+        "ohm_siemens": PRODUCTS,
+        "least": LEAST,
+        "seed": 0,
+        "valid_load": VALID_LOAD,
+    }
     return {"settings": settings, "rows": rows, "worst_inside": worst, "environment": environment()}
 
 

@@ -183,6 +183,20 @@ def test_a_seed_is_the_whole_of_chance() -> None:
     assert torch.equal(first, again) and not torch.allclose(first, other)
 
 
+def test_a_snapshot_brings_back_stale_wires_too() -> None:
+    real = {"wires": {"word_ohm": 500.0, "bit_ohm": 500.0}, "forward": {"adc": {"gain_sd": 0.1, "noise_sd": 0.1}}}
+    first = tiled(weights(20, 20), **real)
+    first.program(weights(20, 20) * 0.5, refresh=False)
+    kept, state = first.snapshot(), first.grid[0][0].generator.get_state()
+    expected = first.product(normal(3, 20))
+    second = tiled(weights(20, 20).flip(0), **real)
+    second.restore(kept)
+    second.grid[0][0].generator.set_state(state)
+    assert torch.equal(second.product(normal(3, 20)), expected)
+    first.program(weights(20, 20))
+    assert torch.equal(second.snapshot()["0.1.cells"], kept["0.1.cells"])  # copies
+
+
 def cut(cells: Tensor) -> Tile:
     return Tile(options(), mapping(), cells, torch.Generator(), F64)
 
