@@ -44,10 +44,10 @@ def effective_conductance(conductance: Tensor, wires: Wires) -> Tensor:
     cells = conductance.detach().double()
     if wires.solution == "exact":
         return exact(cells, wires.word_ohm, wires.bit_ohm).to(conductance.dtype)
-    load, valid = wire_load(cells, wires.word_ohm, wires.bit_ohm), VALID_LOAD[wires.solution]
-    if load > valid:
-        warnings.warn(
-            f"wires: solution = {wires.solution}: the load {load:.2g} is above {valid:g}, where the error passes 1 %; "
+    valid = VALID_LOAD[wires.solution]
+    if wire_load(cells, wires.word_ohm, wires.bit_ohm) > valid:
+        warnings.warn(  # without the load itself: the same words are told once, however often cells change
+            f"wires: solution = {wires.solution}: the load (wire_load) is above {valid:g}, where the error passes 1 %; "
             "use solution exact, smaller arrays or cells of higher resistance",
             Notice, stacklevel=2,
         )  # fmt: skip

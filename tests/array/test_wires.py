@@ -106,7 +106,7 @@ def test_the_valid_range_is_one_per_cent_and_beyond_it_warns(solution: str, rows
         edge = 0.99 * valid / wire_load(held, 1.0, 1.0)
         inside = effective_conductance(held, Wires(word_ohm=edge, bit_ohm=edge, solution=solution))
         assert error(inside, exact(held, edge, edge)) < 0.01
-    with pytest.warns(Notice, match=f"solution = {solution}: the load .* is above {valid:g}, where"):
+    with pytest.warns(Notice, match=rf"solution = {solution}: the load \(wire_load\) is above {valid:g}, where"):
         effective_conductance(held, Wires(word_ohm=1.1 * edge, bit_ohm=1.1 * edge, solution=solution))
 
 
