@@ -30,6 +30,7 @@ from mep_hw.cards import (
     DeviceCard,
     SettleOptions,
     TrainingDefaults,
+    array,
     load_backend,
     physics,
     response,
@@ -183,7 +184,7 @@ def blocks_of(module: ModuleType) -> list[type[Block]]:
 
 CARDS = (BackendCard, DeviceCard, Compute, SettleOptions, TrainingDefaults, Conformance)
 FIELDS: list[tuple[str, type[BaseModel]]] = [
-    *(("cards.md", block) for block in CARDS),
+    *(("cards.md", block) for block in (*CARDS, *blocks_of(array))),
     *(("models.md", block) for block in (ModelSpec, LayerSpec, ConvSpec, PoolSpec, BoxSpec, SkipSpec)),
     ("settling.md", SettleOptions),
     *(("devices.md", block) for module in (response, physics) for block in blocks_of(module)),

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator, model_validator
 
+from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.blocks import Block, Name, Quantity, Text
 from mep_hw.cards.physics import (
     CellNoise,
@@ -131,6 +132,9 @@ class BackendCard(Card):
     agrees_with: AgreesWith = Field(description="what the results of this backend were checked against")
     device: Name | None = Field(default=None, description="memory-cell device used by default; null: none")
     compute: Compute = Field(description="number format and place of the arithmetic")
+    array: ArrayOptions | None = Field(
+        default=None, description="the analog arrays that hold the weights; null: weights are digital"
+    )
     settle: SettleOptions = Field(description="how long and how closely the substrate settles")
     # strict=False for the container only: YAML has lists where the frozen card keeps a tuple.
     write_modes: Annotated[tuple[WriteMode, ...], Field(strict=False)] = Field(

@@ -1,4 +1,4 @@
-"""`mep-hw bench`: measurements of the toolkit itself: a training step against backpropagation, rules side by side."""
+"""`mep-hw bench`: measurements of the toolkit itself: a step against backpropagation, rules side by side, reads."""
 
 from __future__ import annotations
 
@@ -61,3 +61,24 @@ def rules(
         output.print_json({"settings": settings, "rows": table, "environment": environment()})
     else:
         output.rows(("rule", "ms", "ratio", "quartiles"), [list(row.values()) for row in table])
+
+
+@bench.command()
+def crossbar(
+    size: Annotated[int, typer.Option(min=1, help="The coupling is size x size.")] = 512,
+    batch: Annotated[int, typer.Option(min=1, help="States per read.")] = 64,
+    tile: Annotated[int, typer.Option(min=1, help="Side of the arrays of the last row.")] = 128,
+    rounds: Annotated[int, typer.Option(min=2, help="Timed products of each kind, in turn.")] = 101,
+    threads: flags.Threads = 1,
+    as_json: flags.Json = False,
+) -> None:
+    """Time noisy products through arrays; ratios are to the plain float32 product."""
+    from mep_hw.studies.read_cost import read_costs
+
+    torch.set_num_threads(threads)
+    table = read_costs(size, batch, tile, rounds)
+    settings = {"size": size, "batch": batch, "tile": tile, "rounds": rounds, "threads": threads}
+    if as_json:
+        output.print_json({"settings": settings, "rows": table, "environment": environment()})
+    else:
+        output.rows(("read", "ms", "ratio", "quartiles"), [list(row.values()) for row in table])

@@ -17,8 +17,8 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from mep_hw import estimator, rules
+from mep_hw.cards.blocks import Block
 from mep_hw.cards.explain import card_error
-from mep_hw.cards.schema import Block
 from mep_hw.cards.strict_yaml import parse
 from mep_hw.cli import flags
 from mep_hw.errors import InputError

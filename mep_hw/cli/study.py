@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from mep_hw.cli import flags, output
 from mep_hw.cli.options import merged
 from mep_hw.cli.train import start
 from mep_hw.errors import InputError
+from mep_hw.files import require_writable, write_atomic
 from mep_hw.studies.accuracy import accuracy_over_seeds
 from mep_hw.studies.rule_variants import TASKS, variants
 from mep_hw.studies.rules import RuleStudy
 from mep_hw.studies.rules_plot import long_means, plot_rules
+from mep_hw.studies.wires import APPROXIMATIONS, LARGEST, wire_errors
+from mep_hw.studies.wires_plot import plot_wires
 from mep_hw.training.run import Run
 
 study = typer.Typer(
     epilog="Examples:\n\nmep-hw study accuracy --config docs/results/mnist/784-1024-10.yaml --out runs --seeds 0,1,2"
-    "\n\nmep-hw study rules --task digits --out runs --hours 0.5",
+    "\n\nmep-hw study rules --task digits --out runs --hours 0.5"
+    "\n\nmep-hw study wires --out runs",
     no_args_is_help=True,
 )
 
@@ -72,6 +79,36 @@ def rules(
     ranked = sorted(table["rows"], key=lambda row: row["short_mean"] if row["short_mean"] is not None else 1.0)
     columns = ("variant", "lr", "short mean", "after 1", "after 3", "after 10")
     output.rows(columns, [[r["variant"], r["lr"], r["short_mean"], *long_means(r)] for r in ranked])
+
+
+@study.command()
+def wires(
+    out: Annotated[Path, typer.Option(help="Folder for wires.json and wires.png.", show_default=False)],
+    sizes: Annotated[
+        str, typer.Option(help="Lines of the square arrays, joined by commas.")
+    ] = "32,48,64,96,128,192,256",
+    as_json: flags.Json = False,
+) -> None:
+    """Map the error of every approximation of the wires over the size of arrays and the resistance of wires."""
+    numbers = [_size(text) for text in sizes.split(",")]
+    require_writable(out)
+    shown = Console(stderr=True)
+    table = wire_errors(track(numbers, "arrays", console=shown, transient=True, disable=not shown.is_terminal))
+    write_atomic(out / "wires.json", (json.dumps(table, indent=1, allow_nan=False) + "\n").encode())
+    plot_wires(table, out / "wires.png")
+    if as_json:
+        output.print_json(table)
+        return
+    columns = ("cells", "size", "ohm_siemens", "load", *APPROXIMATIONS)
+    output.rows(columns, [[row[column] for column in columns] for row in table["rows"]])
+    output.pairs(table["worst_inside"].items())
+
+
+def _size(text: str) -> int:
+    if not text.strip().isdecimal() or not 2 <= int(text) <= LARGEST:
+        rule = f"must be whole numbers from 2 to {LARGEST}, joined by commas"
+        raise InputError("study", "sizes", text, rule=rule, fix="write for example 32,64")
+    return int(text)
 
 
 def _seed(text: str) -> int:

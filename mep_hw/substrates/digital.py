@@ -18,6 +18,9 @@ class Digital(Substrate):
     """Weights in registers, and the products of both directions computed from them."""
 
     def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
+        if backend.array is not None:
+            rule, fix = "this substrate holds weights in registers", "leave array out, or name an analog substrate"
+            raise CapabilityError(f"backend {backend.name}", "array", rule=rule, fix=fix)
         super().__init__(model, backend, device, seed)
         self.weights = [self.tensor(w) for w in model.weights]
 

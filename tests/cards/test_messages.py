@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mep_hw.cards import DeviceCard, load_backend, load_device, root
+from mep_hw.cards import Converter, DeviceCard, load_backend, load_device, root
+from mep_hw.cards.blocks import Block
 from mep_hw.cards.explain import card_error
-from mep_hw.cards.schema import Block
 from mep_hw.errors import CardError
 
 CPU = (root("backends") / "cpu" / "card.yaml").read_text(encoding="utf-8")
@@ -59,6 +59,47 @@ def backend_message(folder: Path, old: str, new: str) -> str:
 )
 def test_a_broken_rule_names_field_value_rule_and_meaning(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert backend_message(tmp_path, old, new).startswith(message)
+
+
+ARRAY = """array:
+  rows: 128
+  cols: 128
+  pairing: differential
+  wires: {word_ohm: 1.0, bit_ohm: 2.0}
+  forward: {adc: {bits: 8, range: 4.0}}
+  read_noise: {absolute: 0.01}
+settle:"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("bits: 8", "bits: 1", "my.yaml: array.forward.adc.bits = 1: must be >= 2; it means: resolution, 2 to 16 bits"),
+        ("bits: 8", "bits: 17", "my.yaml: array.forward.adc.bits = 17: must be <= 16; it means: resolution"),
+        ("range: 4.0", "range: 0", "my.yaml: array.forward.adc.range = 0: must be > 0; it means: largest value before"),
+        (", range: 4.0", "", "my.yaml: array.forward.adc.range = null: must be given where bits are; it means"),
+        ("rows: 128", "rows: 0", "my.yaml: array.rows = 0: must be >= 1; it means: word lines of one array"),
+        ("  cols: 128\n", "", "my.yaml: array.cols: is missing; it means: bit lines of one array"),
+        ("word_ohm: 1.0", "word_ohm: -1", "my.yaml: array.wires.word_ohm = -1: must be >= 0; it means: resistance of"),
+        ("bit_ohm: 2.0", "bit_ohm: .inf", "my.yaml: array.wires.bit_ohm = inf: must be a finite number; it means"),
+        ("bit_ohm", "bit_ohms", "my.yaml: array.wires.bit_ohms = 2.0: is not a known key; did you mean 'bit_ohm'?"),
+        ("differential", "pair", "my.yaml: array.pairing = pair: must be 'differential' or 'reference'; it means: how"),
+        ("128\n  pairing: differential", "1\n  pairing: reference", "my.yaml: array.pairing = reference: with a"),
+        ("absolute: 0.01", "absolute: -0.01", "my.yaml: array.read_noise.absolute = -0.01: must be >= 0; it means"),
+    ],
+)  # fmt: skip
+def test_impossible_arrays(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in ARRAY
+    assert backend_message(tmp_path, "settle:", ARRAY.replace(old, new, 1)).startswith(message)
+
+
+def test_an_array_is_ideal_where_nothing_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text(CPU.replace("settle:", ARRAY, 1), encoding="utf-8")
+    array = load_backend(path).array
+    assert array is not None and array.forward.adc.bits == 8 and array.wires.solution == "exact"
+    assert array.forward.dac == array.transposed.adc == Converter() and Converter().bits is None
+    assert load_backend("cpu").array is None
 
 
 def test_unknown_key_gets_a_guess_and_the_known_ones(tmp_path: Path) -> None:

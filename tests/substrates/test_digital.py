@@ -71,6 +71,12 @@ def test_an_unknown_cycle_is_refused_before_anything_changes(build: Callable[[Mo
     assert torch.equal(substrate.read(1), before)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_array_that_would_be_ignored_is_refused(name: str) -> None:
+    with pytest.raises(CapabilityError, match=f"backend {name}: array: this substrate holds weights in registers"):
+        machine(problem("mlp").model, name, array={"rows": 64, "cols": 64})
+
+
 def test_read_and_write_copy(build: Callable[[Model], Substrate]) -> None:
     model = problem("mlp").model
     substrate = build(model)

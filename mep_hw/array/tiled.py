@@ -1,0 +1,113 @@
+"""One coupling spread over as many arrays as it needs; partial results are converted, then added as digital numbers.
+
+A coupling (out, in) has its inputs on word lines and its outputs on bit lines. Every array has converters of its own,
+so a coupling over n arrays in the direction of its inputs has n conversions per output, with n errors.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mep_hw.array.converters import FREE, Phase
+from mep_hw.array.mapping import Mapping
+from mep_hw.array.tile import Tile
+from mep_hw.cards.array import ArrayOptions
+from mep_hw.errors import InputError
+
+
+class Tiled:
+    """A coupling on arrays that hold its initial weights (out, in) as exactly as the mapping goes.
+
+    `grid[i][j]` is the tile of the i-th share of inputs and the j-th share of outputs. Other arguments and errors are
+    those of `Tile`.
+
+    Raises:
+        InputError: weights that are no matrix, or beyond the mapping's range.
+    """
+
+    def __init__(
+        self, options: ArrayOptions, mapping: Mapping, weights: Tensor, generator: torch.Generator,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:  # fmt: skip
+        if weights.dim() != 2 or weights.numel() == 0:
+            shape = tuple(weights.shape)
+            raise InputError("tiled", "weights shape", shape, rule="must be (out, in)", fix="flatten convolutions")
+        spare = 1 if options.pairing == "reference" else 0  # lines that hold no weights
+        self.rows, self.cols = (
+            _shares(lines, most - spare)
+            for lines, most in zip(weights.T.shape, (options.rows, options.cols), strict=True)
+        )
+        self.mapping, self.shape = mapping, tuple(weights.shape)
+        self.grid = [
+            [Tile(options, mapping, mapping.to_cells(part), generator, dtype) for part in band]
+            for band in self._split(weights)
+        ]
+
+    def program(self, weights: Tensor, refresh: bool = True) -> None:
+        """Hold other weights (out, in) exactly, as far as the mapping goes; nothing is modelled of the writing.
+
+        Raises:
+            InputError: another shape, or a weight beyond the mapping's range; nothing was changed.
+        """
+        if tuple(weights.shape) != self.shape:
+            rule = f"must be {self.shape}"
+            raise InputError("tiled", "weights shape", tuple(weights.shape), rule=rule, fix="give (out, in)")
+        parts = [[self.mapping.to_cells(part) for part in band] for band in self._split(weights)]
+        for tiles, cells in zip(self.grid, parts, strict=True):
+            for tile, held in zip(tiles, cells, strict=True):
+                tile.hold(held, refresh)
+
+    def weights(self) -> Tensor:
+        """The weights (out, in) that the cells stand for, float64, without wires, converters or noise."""
+        bands = [torch.cat([self.mapping.forward(tile.cells.double()) for tile in tiles], dim=1) for tiles in self.grid]
+        return torch.cat(bands).T
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Cells and solutions of the wires of all tiles, under names such as `0.1.cells`."""
+        return {
+            f"{i}.{j}.{name}": value
+            for i, tiles in enumerate(self.grid)
+            for j, tile in enumerate(tiles)
+            for name, value in tile.snapshot().items()
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go back to a `snapshot` of a coupling that was made with the same seed."""
+        for i, tiles in enumerate(self.grid):
+            for j, tile in enumerate(tiles):
+                tile.restore({name: tensors[f"{i}.{j}.{name}"] for name in ("cells", "share")})
+
+    def product(self, states: Tensor, phase: Phase = FREE) -> Tensor:
+        """Drives (batch, out) from states (batch, in)."""
+        parts = states.split(self.rows, dim=1)
+        bands = [
+            torch.cat([tile.product(part, phase) for tile in tiles], dim=1)
+            for tiles, part in zip(self.grid, parts, strict=True)
+        ]
+        return _sum(bands)
+
+    def product_transposed(self, states: Tensor, phase: Phase = FREE) -> Tensor:
+        """Drives (batch, in) from states (batch, out), through the same cells."""
+        parts = states.split(self.cols, dim=1)
+        bands = [
+            torch.cat([tiles[j].product_transposed(part, phase) for tiles in self.grid], dim=1)
+            for j, part in enumerate(parts)
+        ]
+        return _sum(bands)
+
+    def _split(self, weights: Tensor) -> list[list[Tensor]]:
+        return [list(band.split(self.cols, dim=1)) for band in weights.T.split(self.rows)]
+
+
+def _shares(lines: int, room: int) -> list[int]:
+    """Lines of each array: as even as possible, so that no array is left with a few."""
+    count = -(-lines // room)
+    return [lines // count + (1 if k < lines % count else 0) for k in range(count)]
+
+
+def _sum(parts: list[Tensor]) -> Tensor:
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    return total

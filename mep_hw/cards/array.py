@@ -1,0 +1,96 @@
+"""The `array` block of a backend card: how large an array is, and what stands between its cells and digital numbers.
+
+States and drives have no unit: a state is what a layer sends, a drive what a coupling makes of it (weight times state).
+Converters are described in these, so that a card does not change with the cell; cells and their conductances belong to
+the device card. A number that differs between lines is drawn once per machine, from a normal law.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from mep_hw.cards.blocks import Block
+
+
+class Wires(Block):
+    """Resistance of the word lines (driven in a forward read) and of the bit lines (sensed in a forward read)."""
+
+    word_ohm: float = Field(default=0.0, ge=0, description="resistance of a word line per cell, in ohm; 0: ideal")
+    bit_ohm: float = Field(default=0.0, ge=0, description="resistance of a bit line per cell, in ohm; 0: ideal")
+    solution: Literal["exact", "lines", "first_order"] = Field(
+        default="exact", description="how the effect of wires is computed: exact, or one of the cheap approximations"
+    )
+
+
+class Converter(Block):
+    """A converter between digital numbers and line voltages or currents. As it stands it is ideal."""
+
+    bits: int | None = Field(default=None, ge=2, le=16, description="resolution, 2 to 16 bits; null: not quantised")
+    range: float | None = Field(
+        default=None, gt=0, validate_default=True,
+        description="largest value before saturation, in state units (dac) or drive units (adc); null: no limit",
+    )  # fmt: skip
+    signed: bool = Field(default=True, description="whether values reach from -range; false: from 0")
+    rounding: Literal["nearest", "stochastic"] = Field(
+        default="nearest", description="to the nearest level, or up with the probability of the remainder"
+    )
+    gain_sd: float = Field(default=0.0, ge=0, description="spread of the gain over lines, relative, no unit")
+    offset_sd: float = Field(default=0.0, ge=0, description="spread of the zero over lines, in the unit of range")
+    offset: float = Field(default=0.0, description="systematic zero, the same for all lines, in the unit of range")
+    noise_sd: float = Field(default=0.0, ge=0, description="noise of one conversion, in the unit of range")
+
+    # On `range`, because bits are validated before it.
+    @field_validator("range")
+    @classmethod
+    def _quantiser_has_range(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is None and info.data.get("bits") is not None:
+            raise ValueError("must be given where bits are")
+        return value
+
+
+class Periphery(Block):
+    """The converters of one reading direction."""
+
+    dac: Converter = Field(default=Converter(), description="from digital states to line voltages")
+    adc: Converter = Field(default=Converter(), description="from line currents to digital drives")
+
+
+class ReadNoise(Block):
+    """Noise of one cell in one read: variance = (absolute * conductance range)^2 + (relative * conductance)^2."""
+
+    absolute: float = Field(
+        default=0.0, ge=0, description="part that every cell has, as a share of the conductance range g_max - g_min"
+    )
+    relative: float = Field(default=0.0, ge=0, description="part in proportion to the cell, as a share of conductance")
+
+
+class PhaseMismatch(Block):
+    """By how much a read in a nudged phase differs from one in the free phase; each sign of the nudge has its own."""
+
+    gain_sd: float = Field(default=0.0, ge=0, description="spread of the gain over sensed lines, relative, no unit")
+    offset_sd: float = Field(default=0.0, ge=0, description="spread of the zero over sensed lines, in drive units")
+
+
+class ArrayOptions(Block):
+    """One physical array; a coupling is spread over as many as it needs."""
+
+    rows: int = Field(ge=1, description="word lines of one array")
+    cols: int = Field(ge=1, description="bit lines of one array")
+    pairing: Literal["differential", "reference"] = Field(
+        default="differential", description="how signed weights are held: as the difference of two arrays, or of one "
+        "cell and a reference, for which an array gives up one bit line and one word line"
+    )  # fmt: skip
+    wires: Wires = Field(default=Wires(), description="resistance of the lines")
+    forward: Periphery = Field(default=Periphery(), description="converters of reads from word lines to bit lines")
+    transposed: Periphery = Field(default=Periphery(), description="converters of reads from bit lines to word lines")
+    read_noise: ReadNoise = Field(default=ReadNoise(), description="noise of one cell in one read")
+    phase_mismatch: PhaseMismatch = Field(default=PhaseMismatch(), description="difference of nudged from free reads")
+
+    @field_validator("pairing")
+    @classmethod
+    def _room_for_the_reference(cls, pairing: str, info: ValidationInfo) -> str:
+        if pairing == "reference" and min(info.data.get("rows", 2), info.data.get("cols", 2)) < 2:
+            raise ValueError("with a reference an array must have at least 2 rows and 2 cols")
+        return pairing
