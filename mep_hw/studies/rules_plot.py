@@ -59,7 +59,7 @@ def plot_rules(table: dict[str, Any], path: Path) -> None:
         panel.set_ylabel(title, fontsize=8)
         panel.set_yscale("log")
     if panels[0].lines:
-        panels[0].legend(fontsize=7, ncols=2, frameon=False)
+        panels[0].legend(fontsize=7, ncols=2, frameon=False, handlelength=4)
     panels[-1].set_xlabel("coupling (1: from the input)")
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=130)
