@@ -1,15 +1,13 @@
 """What a noisy product through arrays costs on this machine, next to the plain float32 product of the same size.
 
-7-bit DAC, 9-bit ADC, read noise; without wires, which cost nothing per read (`array.wires`). All are timed in turn in
-one process, so that a busy machine slows all alike; ratios are medians over rounds of time over the plain product's in
-the same round. Weights 0.2 * normal, states uniform in [-1, 1].
+7-bit DAC, 9-bit ADC, read noise; without wires, which cost nothing per read (`array.wires`). All are timed in turn
+(`studies.timing`); ratios are to the plain product of the same round. Weights 0.2 * normal, states uniform in [-1, 1].
 """
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +16,7 @@ from torch import Tensor
 from mep_hw.array.mapping import Mapping
 from mep_hw.array.tiled import Tiled
 from mep_hw.cards.array import ArrayOptions, Converter, Periphery, ReadNoise
+from mep_hw.studies.timing import in_turn
 
 PLAIN = "float32 product"
 PERIPHERY = Periphery(dac=Converter(bits=7, range=1.0), adc=Converter(bits=9, range=12.0))
@@ -44,26 +43,11 @@ def read_costs(size: int, batch: int, tile: int, rounds: int) -> list[dict[str, 
         "forward, noise by conductance": _coupling(weights, size, own).product,
         f"forward, arrays of {tile}": _coupling(weights, tile, same).product,
     }
-    times: dict[str, list[float]] = {name: [] for name in subjects}
-    for turn in range(rounds + 1):
-        for name, product in subjects.items():
-            start = time.perf_counter()
-            product(states)
-            if turn:  # the first round warms the caches
-                times[name].append(time.perf_counter() - start)
-    return [_row(name, seconds, times[PLAIN]) for name, seconds in times.items()]
+    calls = {name: partial(product, states) for name, product in subjects.items()}
+    return [{"read": row.pop("name"), **row} for row in in_turn(calls, PLAIN, rounds)]
 
 
 def _coupling(weights: Tensor, side: int, noise: ReadNoise) -> Tiled:
     options = ArrayOptions(rows=side, cols=side, forward=PERIPHERY, transposed=PERIPHERY, read_noise=noise)
     mapping = Mapping(0.25e-6, 25e-6, 1.0, options.pairing)  # any range does, the arithmetic is the same
     return Tiled(options, mapping, weights, torch.Generator().manual_seed(1))
-
-
-def _row(name: str, seconds: list[float], base: list[float]) -> dict[str, Any]:
-    ratios = [mine / theirs for mine, theirs in zip(seconds, base, strict=True)]
-    quartiles = statistics.quantiles(ratios, n=4)
-    return {
-        "read": name, "ms": 1e3 * statistics.median(seconds), "ratio": statistics.median(ratios),
-        "ratio_quartiles": [quartiles[0], quartiles[2]],
-    }  # fmt: skip

@@ -1,13 +1,12 @@
 """What one step of a rule costs on this machine, next to the others, on the same contrasts.
 
-All rules are stepped in turn in one process, so that a busy machine slows all alike; ratios are medians over rounds.
-Contrasts come as outer products of one batch, as training gives them. Nothing here says which rule learns better.
+All rules are stepped in turn (`studies.timing`); ratios are medians over rounds. Contrasts come as outer products of
+one batch, as training gives them. Nothing here says which rule learns better.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ import torch
 from mep_hw.outersum import OuterSum
 from mep_hw.rules import Adam, Dion, Muon, Natural, Rule, Sgd
 from mep_hw.rules.base import LocalStates
+from mep_hw.studies.timing import in_turn
 
 
 def rule_costs(size: int, batch: int, rank: int, rounds: int) -> list[dict[str, Any]]:
@@ -40,20 +40,9 @@ def rule_costs(size: int, batch: int, rank: int, rounds: int) -> list[dict[str, 
     contrast = OuterSum(after.T, before.T, 1 / batch)
     states = LocalStates(before[:batch], after[:batch])
     memories = {name: rule.init((size, size), generator, torch.float32) for name, rule in subjects.items()}
-    times: dict[str, list[float]] = {name: [] for name in subjects}
-    for turn in range(rounds + 1):
-        for name, rule in subjects.items():
-            start = time.perf_counter()
-            _, memories[name] = rule.step(contrast, memories[name], lr=0.01, states=states)
-            if turn:  # the first round warms the caches
-                times[name].append(time.perf_counter() - start)
-    return [_row(name, seconds, times["muon, svd"]) for name, seconds in times.items()]
 
+    def step(name: str) -> None:
+        _, memories[name] = subjects[name].step(contrast, memories[name], lr=0.01, states=states)
 
-def _row(name: str, seconds: list[float], base: list[float]) -> dict[str, Any]:
-    ratios = [mine / theirs for mine, theirs in zip(seconds, base, strict=True)]
-    quartiles = statistics.quantiles(ratios, n=4)
-    return {
-        "rule": name, "ms": 1e3 * statistics.median(seconds), "ratio": statistics.median(ratios),
-        "ratio_quartiles": [quartiles[0], quartiles[2]],
-    }  # fmt: skip
+    rows = in_turn({name: partial(step, name) for name in subjects}, "muon, svd", rounds)
+    return [{"rule": row.pop("name"), **row} for row in rows]
