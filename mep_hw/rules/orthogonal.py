@@ -130,14 +130,22 @@ def _unit_scale(matrix: Tensor) -> Tensor:
     return torch.ldexp(matrix, -exponent)
 
 
+def decompose(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """U, S and V^T of the thin singular value decomposition.
+
+    Raises:
+        DivergenceError: the matrix holds NaN or infinity.
+    """
+    try:
+        return torch.linalg.svd(matrix, full_matrices=False)
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]  # documented there
+        rule, fix = "holds NaN or infinity", "lower lr or beta"
+        raise DivergenceError("rule", "matrix", tuple(matrix.shape), rule=rule, fix=fix) from None
+
+
 def _svd(matrix: Tensor) -> Tensor:
     wide = torch.promote_types(matrix.dtype, torch.float32)
-    try:
-        left, values, right = torch.linalg.svd(matrix.to(wide), full_matrices=False)
-    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]  # documented there
-        raise DivergenceError(
-            "orthogonalise", "matrix", tuple(matrix.shape), rule="holds NaN or infinity", fix="lower lr or beta"
-        ) from None
+    left, values, right = decompose(matrix.to(wide))
     # Directions that are only rounding would be blown up to unit size.
     real = values > values[0] * (max(matrix.shape) * torch.finfo(wide).eps)
     return ((left * real) @ right).to(matrix.dtype)

@@ -1,18 +1,20 @@
 """A bound on the spectral norm of a coupling, kept after every step of any rule.
 
 Sweeps contract while the couplings between layers are weak, and training makes them grow. After the rule has proposed
-an update U, a few block power iterations on W + U, warm-started with the last step's singular vectors, find its
-strongest directions u_i, v_i with singular values s_i. Then, by `method`:
+an update U, the strongest directions u_i, v_i of W + U and their singular values s_i are found in a small Krylov space
+that starts from the last step's singular vectors and from fresh random ones (Musco and Musco 2015, arXiv 1504.05477):
+without the fresh ones a direction that grows beside the old ones would never be seen. Small matrices are decomposed
+exactly. Then, by `method`:
 
     hammer      W + U - sum_i (s_i - bound) v_i u_i^T over the s_i above the bound: one outer product, so one addressing
                 cycle of an array, per direction; searched again until none is left or `cycles` are used up
     normalise   (W + U) min(1, bound / s): scales every weight
     soft_cap    odd polynomials of W + U that bring s to the bound and leave small singular values nearly alone
 
-(The soft cap follows Newhouse et al. 2025, arXiv 2507.13338.) Power iteration finds s from below. The last two
-multiply it by `SAFETY`, so they keep the bound itself; hammer keeps it up to what the iteration has not seen yet, and
-its memory says how many directions it wrote and whether the bound then held. Convolutions are bounded as
-(out, in * k * k) matrices, which bounds their operator norm only up to a factor of k.
+(The soft cap follows Newhouse et al. 2025, arXiv 2507.13338.) The search finds s from below, within a percent or so but
+without a guarantee. The last two multiply it by `SAFETY`, so they keep the bound itself; hammer keeps it up to what the
+search has missed, and its memory says how many directions it wrote and whether it then saw none above the bound.
+Convolutions are bounded as (out, in * k * k) matrices, which bounds their operator norm only up to a factor of k.
 """
 
 from __future__ import annotations
@@ -26,21 +28,23 @@ from torch import Tensor
 from mep_hw.errors import InputError
 from mep_hw.outersum import OuterSum, Update, dense
 from mep_hw.rules.base import LocalStates, Memory, Wrapper
+from mep_hw.rules.orthogonal import decompose
 from mep_hw.rules.softcap import soft_cap
 
 METHODS = ("hammer", "normalise", "soft_cap")
-BLOCK = 4  # directions followed at once: several can pass the bound in one step
-SAFETY = 1.05  # s is found from below, by up to 4 % after one warm iteration
-GROWTH = 5e-3  # iterate until s grows by less than this share
-ITERATIONS = 50
+WARM, FRESH = 4, 4  # directions that the search starts from: remembered ones, and random ones
+DEPTH = 4  # blocks of the Krylov space; its size is where an exact decomposition costs no more
+EXACT = (WARM + FRESH) * DEPTH
+SAFETY = 1.05  # s is found from below
+SLACK = 1.005  # hammer is content with singular values this close to the bound
 
 
 @dataclass(frozen=True)
 class Bounded(Wrapper):
     """bound > 0, a spectral norm; cycles >= 1, the most directions that hammer writes in one step.
 
-    Memory, beside the rule's: `u` (in, block); `directions` hammer has written so far; `held`, 1 when it then saw no
-    singular value above the bound.
+    Memory, beside the rule's: `u` (in, WARM); `turn`, which seeds the fresh directions; `directions` that hammer has
+    written so far; `held`, 1 when hammer then saw no singular value above the bound.
 
     Raises:
         InputError: bound or cycles out of range, or an unknown method.
@@ -48,7 +52,7 @@ class Bounded(Wrapper):
 
     bound: float = 0.9
     method: str = "hammer"
-    cycles: int = 16
+    cycles: int = 64
 
     def __post_init__(self) -> None:
         if not 0 < self.bound < math.inf:
@@ -66,8 +70,9 @@ class Bounded(Wrapper):
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         sides = shape[0], math.prod(shape[1:])
         place = generator.device
-        start = torch.randn(sides[1], min(BLOCK, *sides), generator=generator, dtype=torch.float32, device=place)
-        counts = {"directions": torch.zeros((), dtype=torch.int64), "held": torch.ones((), dtype=torch.int64)}
+        start = torch.randn(sides[1], min(WARM, *sides), generator=generator, dtype=torch.float32, device=place)
+        zero = torch.zeros((), dtype=torch.int64)
+        counts = {"turn": zero, "directions": zero.clone(), "held": torch.ones((), dtype=torch.int64)}
         return super().init(shape, generator, dtype) | {"u": torch.linalg.qr(start)[0].to(dtype)} | counts
 
     def step(
@@ -81,11 +86,12 @@ class Bounded(Wrapper):
     ) -> tuple[Update, Memory]:
         assert weights is not None  # needs_weights
         update, new = self.inner(contrast, memory, lr=lr, weights=weights, states=states)
-        new |= {key: memory[key] for key in ("directions", "held")}
+        new |= {"directions": memory["directions"], "held": memory["held"], "turn": memory["turn"] + self.cycles}
         if self.method == "hammer":
             return self._hammer(update, memory, new, weights)
         matrix = weights.flatten(1)
-        values, _, new["u"] = _directions(matrix, update, memory["u"])
+        values, _, u = _directions(matrix, update, memory["u"], int(memory["turn"]))
+        new["u"] = _warm(u, memory["u"])
         largest = float(values[0]) * SAFETY
         if largest <= self.bound:
             return update, new
@@ -96,37 +102,44 @@ class Bounded(Wrapper):
         return (capped - matrix).view_as(weights), new
 
     def _hammer(self, update: Update, memory: Memory, new: Memory, weights: Tensor) -> tuple[Update, Memory]:
-        matrix, left = weights.flatten(1), self.cycles
-        values, v, u = _directions(matrix, update, memory["u"])
-        above = int((values > self.bound).sum())
-        while above and left:
-            count = min(above, left)
-            left -= count
-            update = _plus(update, v[:, :count] * (self.bound - values[:count]), u[:, :count])
-            if count < above:  # no cycles left for the others
+        matrix, left, turn = weights.flatten(1), self.cycles, int(memory["turn"])
+        u = memory["u"]
+        while True:
+            values, v, u = _directions(matrix, update, u[:, :WARM], turn)
+            above = min(int((values > self.bound * SLACK).sum()), left)
+            if not above:
                 break
-            values, v, u = _directions(matrix, update, u)
-            above = int((values > self.bound * (1 + GROWTH)).sum())
-        new["u"] = u
+            update = _plus(update, v[:, :above] * (self.bound - values[:above]), u[:, :above])
+            left, turn = left - above, turn + 1
+        new["u"] = _warm(u, memory["u"])
         new["directions"] = memory["directions"] + (self.cycles - left)
-        new["held"] = torch.tensor(int(not above))
+        new["held"] = torch.tensor(int(float(values[0]) <= self.bound * SLACK))
         return update, new
 
 
-def _directions(matrix: Tensor, update: Update, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _directions(matrix: Tensor, update: Update, u: Tensor, turn: int) -> tuple[Tensor, Tensor, Tensor]:
     """Largest singular values (k,) of matrix + update, falling, with v (out, k) and u (in, k): (W + U) u = v s."""
+    if min(matrix.shape) <= EXACT:
+        v, values, back = decompose(matrix + dense(update).flatten(1))
+        return values, v, back.T
     change = update if isinstance(update, OuterSum) else update.flatten(1)
-    back = change.transposed() if isinstance(change, OuterSum) else change.T
-    largest, values, v = 0.0, u.new_zeros(u.shape[1]), u
-    for _ in range(ITERATIONS):
-        product = _matmul(matrix, change, u)
-        v, values, turn = torch.linalg.svd(product, full_matrices=False)
-        u = u @ turn.T
-        before, largest = largest, float(values[0])
-        if largest <= before * (1 + GROWTH):
-            break
-        u = torch.linalg.qr(_matmul(matrix.T, back, v))[0]
-    return values, v, u
+    turned = change.transposed() if isinstance(change, OuterSum) else change.T
+    draw = torch.randn(len(u), FRESH, generator=torch.Generator().manual_seed(turn)).to(u)
+    block = torch.linalg.qr(torch.cat([u, draw], 1))[0]
+    space, images = block, [_matmul(matrix, change, block)]
+    for _ in range(DEPTH - 1):
+        block = _matmul(matrix.T, turned, images[-1])
+        for _ in range(2):  # once leaves rounding of the size of what was taken off
+            block = torch.linalg.qr(block - space @ (space.T @ block))[0]
+        space = torch.cat([space, block], 1)
+        images.append(_matmul(matrix, change, block))
+    v, values, back = decompose(torch.cat(images, 1))
+    return values, v, space @ back.T
+
+
+def _warm(found: Tensor, old: Tensor) -> Tensor:
+    """The strongest directions found, as many as were remembered."""
+    return found[:, : old.shape[1]].contiguous()
 
 
 def _matmul(matrix: Tensor, change: Tensor | OuterSum, block: Tensor) -> Tensor:

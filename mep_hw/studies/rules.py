@@ -2,8 +2,8 @@
 
 Every variant (rule, rank, bound, feedback) has the same budget: five learning rates, one epoch over 10,000 images each,
 judged on 5,000 (digits: 200) further training images that no variant trains on. With its best rate it then runs over
-three seeds, and the six variants with the lowest error run for ten epochs over all training images. The test images
-are looked at only in those last two stages. A run that diverges counts as one that guesses.
+three seeds, and the six variants with the lowest held-out error run for ten epochs over all training images. The test
+images are looked at only in those last two stages and choose nothing. A run that diverges counts as one that guesses.
 
 One model, one estimator with truncated nudging and one batch size for all; what wins here need not win elsewhere.
 """
@@ -21,7 +21,7 @@ from typing import Any
 import mep_hw
 from mep_hw import machine
 from mep_hw.data import Data, load
-from mep_hw.errors import DivergenceError, InputError
+from mep_hw.errors import CheckpointError, DivergenceError, InputError
 from mep_hw.files import require_writable, write_atomic
 from mep_hw.studies.environment import environment
 from mep_hw.studies.probe import Probe
@@ -52,7 +52,7 @@ class RuleStudy:
         self.data = load(self.task.data)
         self.runs: dict[str, dict[str, Any]] = {}
         if self.path.exists():
-            self.runs = json.loads(self.path.read_text(encoding="utf-8"))["runs"]
+            self.runs = self._saved()
 
     def run(self, subjects: Sequence[Variant]) -> dict[str, Any]:
         """The table over `subjects`; rows lack what there was no time for."""
@@ -64,9 +64,8 @@ class RuleStudy:
             for variant, lr in chosen.items():
                 if lr is not None:
                     self._once(_key("short", variant, lr, seed), lambda v=variant, r=lr, s=seed: self._short(v, r, s))
-        scored = [(error, v) for v in subjects if (error := self._mean(v)) is not None]
-        finalists = [v for _, v in sorted(scored, key=lambda pair: pair[0])[:FINALISTS]]
-        if len(scored) == len(subjects):  # else the six best are not known yet
+        if all(self._mean(v) is not None for v in subjects):  # else the six best are not known yet
+            finalists = sorted(subjects, key=self._held_out)[:FINALISTS]
             for seed in SEEDS:
                 for variant in finalists:
                     lr = chosen[variant]
@@ -145,6 +144,10 @@ class RuleStudy:
             return None
         return min((entry["error"], lr) for entry, lr in zip(found, rates, strict=True) if entry is not None)[1]
 
+    def _held_out(self, variant: Variant) -> float:
+        """Error on the held-out images at the best rate."""
+        return self.runs[f"tune / {variant.name} / {self._best_rate(variant):g}"]["error"]
+
     def _found(self, stage: str, variant: Variant) -> list[dict[str, Any]]:
         """The runs there are at the best rate, one per seed."""
         lr = self._best_rate(variant)
@@ -165,10 +168,35 @@ class RuleStudy:
             "long_errors": [run["errors"] for run in long], "probes": short[0]["probes"] if short else [],
         }  # fmt: skip
 
+    def _settings(self) -> dict[str, Any]:
+        """What every run in the file has in common."""
+        task = {key: value for key, value in asdict(self.task).items() if not key.endswith("rates")}
+        return json.loads(json.dumps(task | {"nudged_sweeps": NUDGED_SWEEPS, "beta": BETA, "seeds": SEEDS}))
+
+    def _saved(self) -> dict[str, dict[str, Any]]:
+        """The runs of a former call.
+
+        Raises:
+            CheckpointError: the file is no study of these settings.
+        """
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            theirs, runs = found["settings"], found["runs"]
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise CheckpointError(
+                str(self.path), rule="holds no rule study", fix="choose another folder, or remove the file"
+            ) from None
+        for name, mine in self._settings().items():
+            if theirs.get(name) != mine:
+                raise CheckpointError(
+                    str(self.path), name, theirs.get(name), rule=f"this study has {mine}", fix="choose another folder"
+                )
+        return runs
+
     def _save(self, subjects: Sequence[Variant]) -> dict[str, Any]:
-        settings = asdict(self.task) | {"nudged_sweeps": NUDGED_SWEEPS, "beta": BETA, "seeds": SEEDS}
         table = {
-            "settings": settings, "environment": environment(), "rows": [self._row(v) for v in subjects],
+            "settings": self._settings(), "rates": self.task.rates, "bounded_rates": self.task.bounded_rates,
+            "environment": environment(), "rows": [self._row(v) for v in subjects],
             "runs": self.runs,
         }  # fmt: skip
         write_atomic(self.path, json.dumps(table, indent=1).encode())

@@ -12,7 +12,7 @@ import torch
 import mep_hw
 from mep_hw import machine
 from mep_hw.data import Data, digits
-from mep_hw.errors import InputError
+from mep_hw.errors import CheckpointError, InputError
 from mep_hw.gradcheck import gradient_check
 from mep_hw.studies import rules as study
 from mep_hw.studies.probe import Probe
@@ -43,11 +43,12 @@ def test_every_variant_gets_the_same_stages_and_the_best_go_on(tmp_path: Path) -
     assert list(rows) == ["sgd", "adam", "dion 4, bounded"]
     assert rows["adam"]["lr"] == 0.01 and rows["dion 4, bounded"]["lr"] == 0.05  # the useful one of two
     assert table["runs"]["tune / sgd / 1e+09"]["error"] == 0.9 and rows["sgd"]["lr"] == 0.05  # diverged: guessing
+    tuned = {name: table["runs"][f"tune / {name} / {row['lr']:g}"]["error"] for name, row in rows.items()}
     finished = sorted((row["short_mean"], name) for name, row in rows.items())
-    for place, (mean, name) in enumerate(finished):
+    for mean, name in finished:
         assert mean == pytest.approx(sum(rows[name]["short_errors"]) / 2)
-        assert len(rows[name]["long_errors"]) == (2 if place < 2 else 0)
-    best = rows[finished[0][1]]
+        assert len(rows[name]["long_errors"]) == (2 if tuned[name] < max(tuned.values()) else 0)
+    best = rows[min(tuned, key=lambda name: tuned[name])]
     assert long_means(best)[2] == pytest.approx(sum(run["10"] for run in best["long_errors"]) / 2)
     assert len(told) == len(table["runs"]) == 3 * 2 + 3 * 2 + 2 * 2
     assert json.loads((tmp_path / "rules-digits.json").read_text())["runs"] == table["runs"]
@@ -95,3 +96,18 @@ def test_the_probe_measures_the_model_as_it_stands() -> None:
         assert (row["norm_ratio"], row["cosine"]) == (layer.norm_ratio, layer.cosine)
         assert row["largest"] == pytest.approx(float(torch.linalg.matrix_norm(weights, 2)), rel=1e-5)
         assert 0 < row["relative_change"] < 0.01 and 0 <= row["smallest"] <= row["median"] <= row["largest"]
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("nonsense", "holds no rule study"), ("{}", "holds no rule study"), (None, "beta = 99: this study has 0.05"),
+])  # fmt: skip
+def test_a_file_of_another_study_is_refused(content: str | None, message: str, tmp_path: Path) -> None:
+    RuleStudy("digits", tmp_path, lambda _: None, hours=0.0).run(SUBJECTS)
+    path = tmp_path / "rules-digits.json"
+    if content is None:
+        found = json.loads(path.read_text())
+        found["settings"]["beta"] = 99
+        content = json.dumps(found)
+    path.write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        RuleStudy("digits", tmp_path, lambda _: None)
