@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import torch
 from torch import Tensor
 
 from mep_hw import estimator, readout
@@ -53,6 +54,9 @@ class HopfieldSource:
 
     def _target(self, target: Tensor, batch: int) -> Tensor:
         """(batch, outputs), floating."""
+        if target.dtype == torch.bool or target.is_complex():
+            rule = "must be integer labels or floating values"
+            raise DataError("target", "dtype", target.dtype, rule=rule, fix="use target.long() or target.float()")
         outputs = self.model.outputs
         shape = (batch, outputs) if target.is_floating_point() else (batch,)
         if target.shape != shape:

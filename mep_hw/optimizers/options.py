@@ -83,6 +83,10 @@ def check_group(group: Mapping[str, Any]) -> None:
     Raises:
         InputError: a number out of range.
     """
+    unknown = group.keys() - {"params", "lr", "momentum", "nesterov", "weight_decay", "initial_lr"}
+    if unknown:
+        known = "lr, momentum, nesterov and weight_decay"
+        raise _wrong("parameter group", ", ".join(sorted(unknown)), f"is not one of {known}", "leave it out")
     lr, momentum, decay = float(group["lr"]), float(group["momentum"]), float(group["weight_decay"])
     if not 0 < lr < math.inf:
         raise _wrong("lr", lr, "must be above 0 and finite", "0.02 is a good start")

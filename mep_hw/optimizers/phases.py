@@ -58,6 +58,10 @@ class Phases:
         """
         if target is None:
             raise _wrong("target", None, "is needed in mode ep", "call step(target=y)")
+        if not isinstance(target, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # users may give anything
+            raise _wrong("target", type(target).__name__, "must be a tensor", "use torch.as_tensor(target)")
+        if not len(target):
+            raise _wrong("target", "empty", "must hold at least one sample", "skip empty batches")
         if model is not None and model is not self.model:
             if self.fixed:
                 raise _wrong("model", type(model).__name__, "is not the optimizer's own", "leave it out of step")

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mep_hw.errors import DivergenceError
 from mep_hw.outersum import Update, dense
 from mep_hw.rules.adam import BIAS_LR, Adam
 from mep_hw.rules.base import LocalStates, Memory, Rule
@@ -81,5 +82,14 @@ class Natural(Rule):
 def _inverse(moment: Tensor, floor: Tensor) -> Tensor:
     """(moment + floor I)^-1; the identity where there was no signal yet."""
     floor = torch.where(floor > 0, floor, torch.ones_like(floor))
-    factor = torch.linalg.cholesky(moment + floor * torch.eye(len(moment), dtype=moment.dtype, device=moment.device))
+    damped = moment + floor * torch.eye(len(moment), dtype=moment.dtype, device=moment.device)
+    factor, failed = torch.linalg.cholesky_ex(damped)
+    if int(failed):
+        raise DivergenceError(
+            "rule natural",
+            "moments",
+            "not positive",
+            rule="hold NaN or overflow",
+            fix="scale the inputs to about [0, 1]",
+        )
     return torch.cholesky_inverse(factor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.data import Data, one_hot
-from mep_hw.errors import DivergenceError
+from mep_hw.errors import DivergenceError, Notice
 from mep_hw.evaluate import accuracy
 from mep_hw.settings import Settings
 from mep_hw.substrates.base import Substrate
@@ -139,6 +140,10 @@ def _epoch(
     mean = float(total) / len(train.x)
     if not math.isfinite(mean) or mean > hopeless:
         raise _diverged(settings, epoch, mean, hopeless, path)
+    bound = step.hammered()
+    if bound is not None and not bound[1]:
+        note = f"spectral_bound: not held after epoch {epoch}: steps are too large for the outer products it may write"
+        warnings.warn(note, Notice, stacklevel=2)
     return {
         "epoch": epoch,
         "lr_factor": factor,
@@ -146,7 +151,7 @@ def _epoch(
         "train_accuracy": int(hits) / len(train.x),
         "free_sweeps": float(sweeps) / len(train.x),
         "residual": 0.0 if free is None else float(free.residual.max()),
-    }
+    } | ({} if bound is None else {"bound_directions": bound[0]})
 
 
 def _diverged(settings: Settings, epoch: int, loss: float, hopeless: float, path: Path | None) -> DivergenceError:

@@ -21,6 +21,7 @@ class Run:
 
     model: the trained model, the same object that was passed to `train`.
     history: one row per epoch: epoch, lr_factor (share of lr in its last step), train_loss, train_accuracy,
+        bound_directions (outer products written so far by a spectral bound, by method hammer),
         test_accuracy (or validation_accuracy), free_sweeps (mean), residual (largest of the last batch), seconds.
     test_accuracy: of the last epoch, or of the epoch that was best on the validation part; None without test samples.
     control_accuracy: the same run with hidden weights frozen; None when it was not asked for.

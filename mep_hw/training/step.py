@@ -51,7 +51,7 @@ class TrainingStep:
         method: str = "hammer",
         frozen: Collection[int] = (),
     ) -> None:
-        self.substrate, self.estimator = substrate, estimator
+        self.substrate, self.estimator, self.method = substrate, estimator, method
         model = substrate.model
         fed = {model.couplings[c].target for c in frozen}
         self.couplings = [c for c in model.trainable if c not in frozen]
@@ -123,9 +123,15 @@ class TrainingStep:
             schedule = compile(updates[f"biases.{n}"], None, substrate.backend, substrate.device)
             self.cost += substrate.apply_bias(n, schedule)
 
-    def directions(self) -> int:
-        """How many outer products the spectral bound has written so far, by method hammer."""
-        return sum(int(memory["directions"]) for memory in self.memory.values() if "directions" in memory)
+    def hammered(self) -> tuple[int, bool] | None:
+        """Outer products that the spectral bound has written so far, and whether it held after the last step.
+
+        None without a bound by method hammer; the other methods scale, and write none.
+        """
+        bounds = [self.memory[key] for key, rule in self.rules.items() if isinstance(rule, Bounded)]
+        if not bounds or self.method != "hammer":
+            return None
+        return sum(int(memory["directions"]) for memory in bounds), all(bool(memory["held"]) for memory in bounds)
 
 
 def hidden(model: Model) -> list[int]:
@@ -149,10 +155,14 @@ def _per_layer(lr: float | Sequence[float], depth: int) -> list[float]:
 
 
 def _require_finite(contrast: Contrast) -> None:
-    """A layer that holds NaN shows it in its bias contrast, which is small; a layer without one, in its weights'."""
-    seen = [b if b is not None else w for b, w in zip(contrast.biases, contrast.weights, strict=False)]
-    parts = [v.left if isinstance(v, OuterSum) else v for v in seen if v is not None]
-    if not all(bool(part.isfinite().all()) for part in parts):
+    parts = [v for v in contrast.biases if v is not None]
+    for update in contrast.weights:
+        if isinstance(update, OuterSum):
+            parts += [update.left, update.right]
+        elif update is not None:
+            parts.append(update)
+    # A sum is finite exactly when all its terms are (short of overflow), and costs one pass without a mask.
+    if not bool(torch.stack([part.sum() for part in parts]).isfinite().all()):
         raise DivergenceError(
             "train", "contrast", "nan", rule="is not finite, so the step was refused and no weight was changed",
             fix="lower lr, momentum or beta",

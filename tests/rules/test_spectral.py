@@ -49,6 +49,24 @@ def test_the_bound_holds_after_every_step(method: str, shape: tuple[int, ...], l
     assert reached > 0.9 * GAMMA  # and is not kept by shrinking everything
 
 
+@pytest.mark.parametrize("size", [16, 48])  # decomposed exactly, and searched
+@pytest.mark.parametrize("method", METHODS)
+def test_a_direction_beside_the_remembered_ones_is_seen(method: str, size: int) -> None:
+    """The remembered directions are converged when the weakest of all begins to grow."""
+    rule = Bounded(Sgd(), GAMMA, method)
+    weights, memory, generator = start(rule, (size, size), 0.1)
+    for _ in range(20):
+        quiet = 1e-3 * torch.randn(size, size, generator=generator)
+        update, memory = rule.step(quiet, memory, lr=1.0, weights=weights.clone())
+        add_into_(weights, update)
+    u, _, v = torch.linalg.svd(weights)
+    weakest = 1.5 * torch.outer(u[:, -1], v[-1])
+    for _ in range(4):
+        update, memory = rule.step(weakest, memory, lr=1.0, weights=weights.clone())
+        add_into_(weights, update)
+        assert norm(weights) <= 1.02 * GAMMA
+
+
 @pytest.mark.parametrize("factored", [True, False], ids=["factors", "dense"])
 def test_hammer_brings_the_norm_down_and_counts_what_it_wrote(factored: bool) -> None:
     rule = Bounded(Sgd(), GAMMA, "hammer")

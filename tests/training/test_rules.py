@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 import mep_hw
 from mep_hw.errors import DivergenceError, InputError, Notice
-from mep_hw.rules import DEFAULTS
+from mep_hw.outersum import dense
+from mep_hw.rules import DEFAULTS, Bounded
 from mep_hw.training.step import TrainingStep
 
 
@@ -38,6 +41,24 @@ def test_convolutions_train_with_every_rule(rule: str, pool: str) -> None:
     assert run.history[-1]["train_loss"] < 0.9 * run.history[0]["train_loss"]
 
 
+def test_hammer_knows_whether_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against an SVD after every step of a real run, in which many directions press against the bound."""
+    right, found = Bounded.step, list[tuple[float, bool]]()
+
+    def watched(self: Bounded, contrast: Any, memory: Any, **others: Any) -> Any:
+        update, new = right(self, contrast, memory, **others)
+        result = others["weights"] + dense(update)
+        found.append((float(torch.linalg.matrix_norm(result, 2)), bool(new["held"])))
+        return update, new
+
+    monkeypatch.setattr(Bounded, "step", watched)
+    model = mep_hw.mlp(64, 96, 96, 10)
+    run = mep_hw.train(model, rule="muon", lr=0.04, spectral_bound=0.8, epochs=1, progress=False)
+    assert len(found) == 45 and any(held for _, held in found)
+    assert all(size <= 1.02 * 0.8 for size, held in found if held)
+    assert run.history[-1]["bound_directions"] > 45
+
+
 @pytest.mark.parametrize("method", ["hammer", "normalise", "soft_cap"])
 def test_a_deep_model_trains_under_every_bound(method: str) -> None:
     """Without a bound its couplings grow until it no longer settles."""
@@ -61,6 +82,15 @@ def test_a_contrast_that_is_not_finite_is_refused_and_changes_nothing() -> None:
     assert all(torch.equal(a, step.substrate.read(c)) for c, a in enumerate(before[0]))
     for old, new in zip(before[1], step.memory.values(), strict=True):
         assert all(torch.equal(old[key], new[key]) for key in new)
+
+
+def test_an_infinite_input_behind_saturated_units_is_refused() -> None:
+    """Its states are finite, and so is the bias contrast; only the product with the input is not."""
+    step = _step(mep_hw.mlp(6, 5, 3))
+    inputs = torch.rand(4, 6)
+    inputs[2, 1] = float("inf")
+    with pytest.raises(DivergenceError, match="is not finite, so the step was refused"):
+        step(inputs, torch.eye(3)[torch.tensor([0, 1, 2, 0])])
 
 
 def test_biases_have_their_own_rate() -> None:
