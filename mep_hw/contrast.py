@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from mep_hw.coupling import Coupling
-from mep_hw.model import Model
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.rules.base import LocalStates
 from mep_hw.state import Settled, State
@@ -29,11 +28,11 @@ class Contrast:
     free: Settled
     signal: Callable[[int], Tensor] = field(repr=False)
 
-    def states(self, model: Model, c: int, inputs: Tensor, weight: Tensor) -> LocalStates:
-        """What the two ends of coupling c saw; `weight` routes where it pools by maxima."""
-        coupling = model.couplings[c]
+    def states(self, substrate: Substrate, c: int, inputs: Tensor) -> LocalStates:
+        """What the two ends of coupling c saw."""
+        coupling = substrate.model.couplings[c]
         source = inputs if coupling.source == 0 else self.free.state[coupling.source - 1]
-        before, after = coupling.local(self.signal(coupling.target), source, weight)
+        before, after = coupling.local(self.signal(coupling.target), source, _routing(substrate, c))
         return LocalStates(before, after)
 
 
@@ -89,8 +88,7 @@ def differences(
 
     factor = 1.0 if single is None else single
     updates: list[Update | None] = [
-        product(k, substrate.read(c) if k.routes_by_argmax else model.weights[c]) * factor if k.trainable else None
-        for c, k in enumerate(model.couplings)
+        product(k, _routing(substrate, c)) * factor if k.trainable else None for c, k in enumerate(model.couplings)
     ]
     biases = [
         None if k.bias_shape is None else folded(n).sum(0).sum_to_size(k.bias_shape) * factor
@@ -156,6 +154,12 @@ def total(parts: Sequence[Contrast]) -> Contrast:
         return torch.stack([part.signal(layer) for part in parts]).sum(0)
 
     return Contrast(weights, biases, parts[0].free, signal)
+
+
+def _routing(substrate: Substrate, c: int) -> Tensor:
+    """Weights of coupling c, for their shape; their values matter, and are read, only where maxima decide the route."""
+    model = substrate.model
+    return substrate.read(c) if model.couplings[c].routes_by_argmax else model.weights[c]
 
 
 def _times(part: Tensor, weight: complex | Tensor) -> Tensor:

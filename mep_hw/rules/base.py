@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,16 +100,8 @@ class Wrapper(Rule):
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         return {f"rule.{key}": value for key, value in self.rule.init(shape, generator, dtype).items()}
 
-    def inner(
-        self,
-        contrast: Update,
-        memory: Memory,
-        *,
-        lr: float,
-        weights: Tensor | None = None,
-        states: LocalStates | None = None,
-    ) -> tuple[Update, Memory]:
-        """Step of the inner rule; the memory returned holds its new part under `rule.`."""
+    def inner(self, contrast: Update, memory: Memory, **given: Any) -> tuple[Update, Memory]:
+        """Step of the inner rule with what it was `given`; the memory returned holds its new part under `rule.`."""
         own = {key.removeprefix("rule."): value for key, value in memory.items() if key.startswith("rule.")}
-        update, new = self.rule.step(contrast, own, lr=lr, weights=weights, states=states)
+        update, new = self.rule.step(contrast, own, **given)
         return update, {f"rule.{key}": value for key, value in new.items()}

@@ -18,7 +18,7 @@ from mep_hw.contrast import Contrast
 from mep_hw.errors import DivergenceError, InputError, Notice
 from mep_hw.estimator import Continual, Estimator
 from mep_hw.model import Model
-from mep_hw.outersum import OuterSum, Update
+from mep_hw.outersum import Update, finite
 from mep_hw.rules import Bounded, Memory, Rule
 from mep_hw.schedule import Cost, compile
 from mep_hw.state import Settled
@@ -101,21 +101,23 @@ class TrainingStep:
         substrate, model = self.substrate, self.substrate.model
         _require_finite(contrast)
         updates: dict[str, Update] = {}
+        new: dict[str, Memory] = {}
         for c in self.couplings:
             measured, key = contrast.weights[c], f"weights.{c}"
             assert measured is not None  # trainable couplings always have one
             rule, lr = self.rules[key], self.lr[model.couplings[c].target - 1] * factor
-            held = substrate.read(c) if rule.needs_weights or rule.needs_states else None
-            states = contrast.states(model, c, inputs, held) if rule.needs_states and held is not None else None
-            updates[key], memory = rule.step(measured, self.memory[key], lr=lr, weights=held, states=states)
-            # A checkpoint stores plain rows; in another layout the same product can round differently.
-            self.memory[key] = {name: value.contiguous() for name, value in memory.items()}
+            held = substrate.read(c) if rule.needs_weights else None
+            states = contrast.states(substrate, c, inputs) if rule.needs_states else None
+            updates[key], new[key] = rule.step(measured, self.memory[key], lr=lr, weights=held, states=states)
         for n in self.layers:
             measured, key = contrast.biases[n - 1], f"biases.{n}"
             assert measured is not None  # only layers with a bias are listed
             # Without weights nothing decays: a decayed bias only shifts the units' working point.
             lr = self.bias_lr[n - 1] * factor
-            updates[key], self.memory[key] = self.rules[key].step(measured, self.memory[key], lr=lr)
+            updates[key], new[key] = self.rules[key].step(measured, self.memory[key], lr=lr)
+        # Only now, so that a rule that refuses leaves all as it was. A checkpoint stores plain rows; in another layout
+        # the same product can round differently.
+        self.memory = {key: {name: v.contiguous() for name, v in memory.items()} for key, memory in new.items()}
         for c in self.couplings:
             schedule = compile(updates[f"weights.{c}"], None, substrate.backend, substrate.device)
             self.cost += substrate.apply(c, schedule)
@@ -155,14 +157,8 @@ def _per_layer(lr: float | Sequence[float], depth: int) -> list[float]:
 
 
 def _require_finite(contrast: Contrast) -> None:
-    parts = [v for v in contrast.biases if v is not None]
-    for update in contrast.weights:
-        if isinstance(update, OuterSum):
-            parts += [update.left, update.right]
-        elif update is not None:
-            parts.append(update)
-    # A sum is finite exactly when all its terms are (short of overflow), and costs one pass without a mask.
-    if not bool(torch.stack([part.sum() for part in parts]).isfinite().all()):
+    parts = [finite(u) for u in (*contrast.weights, *contrast.biases) if u is not None]
+    if not bool(torch.stack(parts).all()):
         raise DivergenceError(
             "train", "contrast", "nan", rule="is not finite, so the step was refused and no weight was changed",
             fix="lower lr, momentum or beta",

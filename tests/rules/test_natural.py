@@ -74,7 +74,7 @@ def test_the_states_give_back_the_contrast(model: str) -> None:
     for c in subject.trainable:
         # For layers above the first the product rule has a second term, free signal times the change of the source,
         # which is what a weight gradient at fixed states does not contain: after belongs to its own layer only.
-        states = contrast.states(subject, c, x, substrate.read(c))
+        states = contrast.states(substrate, c, x)
         assert len(states.before) == len(states.after) and len(states.before) % 7 == 0
         if subject.couplings[c].source == 0:
             update = contrast.weights[c]
