@@ -36,13 +36,15 @@ def settle(
 ) -> Settled:
     """Settle one batch of inputs (batch, *input_shape); `energy`, where given, is recorded after every sweep."""
     if nudge is None:
-        static = _static(model, substrate, inputs)  # not from `start`, which may be of other inputs or older weights
+        static = input_drives(
+            model, substrate, inputs
+        )
         sweeper = Sweeper(model, substrate, static, len(inputs))
         state = sweeper.feed_forward() if start is None else list(start.state)
         tolerance, cap = options.tolerance, options.free_sweeps
     else:
         start = start or settle(model, substrate, options, inputs)
-        static = start.static or _static(model, substrate, inputs)
+        static = start.static or input_drives(model, substrate, inputs)
         copies = len(nudge.beta) // len(inputs)
         spread = _Repeater(copies)
         again = spread if len(start.output) == len(inputs) else _Repeater(1)
@@ -106,7 +108,7 @@ def _iterate(
     return final if record is None else replace(final, energy=record.result())
 
 
-def _static(model: Model, substrate: Coupled, inputs: Tensor) -> list[Tensor | None]:
+def input_drives(model: Model, substrate: Coupled, inputs: Tensor) -> list[Tensor | None]:
     """Per layer: bias plus what the input sends directly, (batch, *shape), or the bias alone, or None."""
     static: list[Tensor | None] = list(substrate.biases)
     for c in model.outgoing[0]:

@@ -1,0 +1,189 @@
+"""The equations of motion, integrated by explicit Euler steps of all layers at once, on any machine with products.
+
+    box units:     tau ds/dt = drive - G'(s), projected on [low, high]      (tau ds/dt = -dF/ds)
+    smooth units:  tau du/dt = drive - u,  s = rho(u)                       (Hopfield 1984, PNAS 81, 3088)
+    read-out:      tau do/dt = drive - o + beta (y - o)
+
+For smooth units -dF/ds = drive - rho^-1(s) is unbounded at the ends of the range, where no explicit step is stable; the
+membrane form has the same equilibria and also descends the energy. The step dt/tau must be below 2 / (largest curvature
+of E); a card's value is valid for gain <= 1 and couplings as initialised. What the inputs contribute never changes: it
+is read once and held through all phases of a batch.
+
+A machine whose reads are noisy never comes to rest. Its rate then has a floor, which is estimated and not guessed: two
+reads of one and the same state differ by sqrt(2) of what a single one is off. A sample stops when its rate, smoothed
+over about 1 / SMOOTHING steps, is within the tolerance or within FLOORS times the floor of the smoothed rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mep_hw.activation import Box
+from mep_hw.cards.schema import BackendCard
+from mep_hw.errors import CapabilityError
+from mep_hw.model import Model
+from mep_hw.settle import input_drives
+from mep_hw.state import Nudge, Settled, State, largest_change
+from mep_hw.sweep import Coupled
+
+SMOOTHING = 0.25  # weight of the newest rate in the running mean of a noisy machine
+FLOORS = 1.5  # the floor is a largest entry of normal numbers, and so is what is held against it
+
+
+def integrate(
+    model: Model,
+    machine: Coupled,
+    card: BackendCard,
+    inputs: Tensor,
+    nudge: Nudge | None = None,
+    start: Settled | None = None,
+    *,
+    noisy: bool = False,
+    energy: Callable[[State, Tensor, Nudge | None], Tensor] | None = None,
+) -> Settled:
+    """Integrate until no state's rate, tau |ds/dt|, is above the tolerance; samples that stopped stay as they are.
+
+    Args:
+        noisy: products differ from read to read.
+        energy: recorded after every step, where given.
+
+    Raises:
+        CapabilityError: the card has no euler_step.
+    """
+    options = card.settle
+    if options.euler_step is None:
+        raise CapabilityError(
+            f"backend {card.name}", "settle.euler_step",
+            rule="this machine integrates and needs a step dt/tau", fix="set settle.euler_step to 0.5",
+        )  # fmt: skip
+    flow = _Flow(model, machine, inputs, nudge, start)
+    rows, place, step_size = flow.rows, inputs.device, options.euler_step
+    tolerance = options.tolerance if nudge is None else options.nudged_tolerance * nudge.beta.abs()
+    cap = options.free_sweeps if nudge is None else nudge.cap(options.nudged_sweeps)
+    limit = torch.as_tensor(tolerance, dtype=inputs.dtype, device=place).expand(rows)
+    sweeps = torch.full((rows,), cap, dtype=torch.int64, device=place)
+    residual = torch.full((rows,), torch.inf, dtype=limit.dtype, device=place)
+    moving = torch.ones(rows, dtype=torch.bool, device=place)
+    smooth: State | None = None
+    trace: list[Tensor] = []
+    if noisy:
+        # A running mean of independent numbers has this share of their variance.
+        limit = torch.maximum(limit, flow.floor() * FLOORS * (SMOOTHING / (2 - SMOOTHING)) ** 0.5)
+    for step in range(1, cap + 1):
+        rate = flow.rate()
+        if noisy:
+            rate = smooth = rate if smooth is None else [
+                torch.lerp(old, new, SMOOTHING) for old, new in zip(smooth, rate, strict=True)
+            ]  # fmt: skip
+        size = _largest(rate)
+        residual = torch.where(moving, size, residual)
+        arrived = moving & (residual <= limit)
+        sweeps[arrived] = step
+        moving = moving & ~arrived
+        if not bool(moving.any()):
+            break
+        flow.advance(moving, step_size)
+        if energy is not None:
+            trace.append(energy(flow.state, flow.repeated(inputs), flow.nudge))
+    output = flow.state[-1] if model.cost.in_energy else flow.now[-1]
+    settled = Settled(flow.state, output, sweeps, residual, torch.stack(trace) if trace else None)
+    return settled if nudge is not None else replace(settled, static=flow.static)
+
+
+class _Flow:
+    """The state of one phase, and how it moves."""
+
+    def __init__(
+        self, model: Model, machine: Coupled, inputs: Tensor, nudge: Nudge | None, start: Settled | None
+    ) -> None:
+        self.model, self.machine = model, machine
+        self.copies = 1 if nudge is None else len(nudge.beta) // len(inputs)
+        self.rows = self.copies * len(inputs)
+        self.nudge = None if nudge is None else Nudge(nudge.beta, nudge.target.repeat(self.copies, 1))
+        known = None if nudge is None or start is None else start.static  # of other inputs or weights in a free phase
+        self.static = input_drives(model, machine, inputs) if known is None else known
+        fed = {model.couplings[c].target for c in model.outgoing[0]}
+        self.held = [
+            self.repeated(value) if value is not None and n in fed else value
+            for n, value in enumerate(self.static, start=1)
+        ]
+        dtype = inputs.dtype if nudge is None else nudge.beta.dtype
+        self.state: State = [
+            torch.zeros(self.rows, *layer.shape, dtype=dtype, device=inputs.device)
+            if start is None
+            else start.state[n].to(dtype).repeat(self.rows // len(start.output), *[1] * len(layer.shape))
+            for n, layer in enumerate(model.layers)
+        ]
+        self.membranes = [self._membrane(n, value) for n, value in enumerate(self.state)]
+        self.now = self.drives()
+
+    def repeated(self, value: Tensor) -> Tensor:
+        return value.repeat(self.copies, *[1] * (value.dim() - 1))
+
+    def drives(self) -> State:
+        """b + Phi(below) + Phi^T(above) of every layer, from one and the same state."""
+        model, machine, found = self.model, self.machine, list[Tensor]()
+        for number in range(1, model.depth + 1):
+            drive = self.held[number - 1]
+            for c in model.incoming[number]:
+                if model.couplings[c].source > 0:
+                    drive = machine.couple(c, self.state[model.couplings[c].source - 1], drive)
+            for c in model.outgoing[number]:
+                above = self.state[model.couplings[c].target - 1]
+                drive = machine.couple_back(c, above, self.state[number - 1], drive)
+            assert drive is not None  # every layer has an incoming coupling
+            found.append(drive)
+        return found
+
+    def floor(self) -> Tensor:
+        """Largest rate of each sample that read noise alone makes, (rows,)."""
+        again = self.drives()
+        return _largest([a - b for a, b in zip(self._targets(again), self._targets(self.now), strict=True)]) / 2**0.5
+
+    def rate(self) -> State:
+        """How far each layer is from where it would come to rest with its neighbours held."""
+        return [goal - value for goal, value in zip(self._targets(self.now), self.state, strict=True)]
+
+    def advance(self, moving: Tensor, step: float) -> None:
+        """One Euler step of the samples that still move, and the drives after it."""
+        for n, (drive, value, membrane) in enumerate(zip(self.now, self.state, self.membranes, strict=True)):
+            activation = self.model.layers[n].activation
+            rows = moving.reshape(-1, *[1] * (value.dim() - 1))
+            if membrane is not None and activation is not None:
+                self.membranes[n] = membrane = torch.where(rows, membrane + step * (drive - membrane), membrane)
+                moved = activation.rho(membrane)
+            elif isinstance(activation, Box):
+                moved = (value + step * (drive - activation.inverse(value))).clamp(activation.low, activation.high)
+            elif self.model.cost.in_energy:
+                rate = drive - value
+                if self.nudge is not None:
+                    rate = rate + self.nudge.beta[:, None] * (self.nudge.target - value)
+                moved = value + step * rate
+            else:  # the error current of a cross-entropy read-out has no dynamics of its own
+                moved = self._signal(drive)
+            self.state[n] = torch.where(rows, moved, value)
+        self.now = self.drives()
+
+    def _membrane(self, n: int, value: Tensor) -> Tensor | None:
+        activation = self.model.layers[n].activation
+        if activation is None or isinstance(activation, Box):
+            return None
+        return activation.inverse(value) if bool((value != 0).any()) else torch.zeros_like(value)
+
+    def _targets(self, drives: State) -> State:
+        """Where each layer would come to rest with its neighbours held."""
+        layers = zip(self.model.layers, drives, strict=True)
+        goals = [layer.activation.rho(drive) for layer, drive in layers if layer.activation is not None]
+        return [*goals, self._signal(drives[-1])]
+
+    def _signal(self, drive: Tensor) -> Tensor:
+        beta, target = (None, None) if self.nudge is None else (self.nudge.beta[:, None], self.nudge.target)
+        return self.model.cost.signal(drive, beta, target)
+
+
+def _largest(rates: State) -> Tensor:
+    return largest_change(rates, [torch.zeros_like(rate) for rate in rates])
