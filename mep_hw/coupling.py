@@ -196,7 +196,7 @@ class Coupling:
 
     def forward(self, source: Tensor, weight: Tensor, add: Tensor | None = None) -> Tensor:
         """Phi(source) + add; source (batch, *source_shape), result (batch, *target_shape)."""
-        value = self._operand(source)
+        value = self.operand(source)
         if not self.after:
             return self.operator.forward(value, weight, add)
         value = self.operator.forward(value, weight, None)
@@ -206,37 +206,42 @@ class Coupling:
 
     def backward(self, target: Tensor, weight: Tensor, source: Tensor, add: Tensor | None = None) -> Tensor:
         """d<target, Phi(source)>/d source + add; only max pooling reads the values of `source`."""
-        value = self._unpool_after(target, weight, source)
+        value = self.unpool_after(target, source, weight)
         if not self.before:
             return self.operator.backward(value, weight, self.operand_shape, add)
-        value = self.operator.backward(value, weight, self.operand_shape, None)
-        stages = [source]
-        for pool in self.before[:-1]:
-            stages.append(pool.forward(stages[-1]))
-        for pool, stage in zip(reversed(self.before), reversed(stages), strict=True):
-            value = pool.backward(value, stage)
+        value = self.unpool_before(self.operator.backward(value, weight, self.operand_shape, None), source)
         return value if add is None else value.add_(add)
 
     def product(self, target: Tensor, source: Tensor, weight: Tensor) -> Update:
         """d<target, Phi(source)>/dW summed over the batch: the local product of both states."""
-        return self.operator.product(
-            self._unpool_after(target, weight, source), self._operand(source), self.weight_shape
-        )
+        return self.operator.product(self.unpool_after(target, source, weight), self.operand(source), self.weight_shape)
 
     def local(self, target: Tensor, source: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """What the weights see: (n, in) and (n, out) whose product over n is `product`; n counts positions too."""
-        return self.operator.rows(self._unpool_after(target, weight, source), self._operand(source))
+        return self.operator.rows(self.unpool_after(target, source, weight), self.operand(source))
 
-    def _operand(self, source: Tensor) -> Tensor:
+    def operand(self, source: Tensor) -> Tensor:
+        """What the weighted operator sees of `source`, (batch, *operand_shape)."""
         for pool in self.before:
             source = pool.forward(source)
         return source
 
-    def _unpool_after(self, target: Tensor, weight: Tensor, source: Tensor) -> Tensor:
+    def unpool_before(self, value: Tensor, source: Tensor) -> Tensor:
+        """Back through the pools before the operator, (batch, *source_shape)."""
+        stages = [source]
+        for pool in self.before[:-1]:
+            stages.append(pool.forward(stages[-1]))
+        for pool, stage in zip(reversed(self.before), reversed(stages[: len(self.before)]), strict=True):
+            value = pool.backward(value, stage)
+        return value
+
+    def unpool_after(self, target: Tensor, source: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Back through the pools behind the operator; max pooling needs the weights, to know its winners."""
         if not self.after:
             return target
         if any(pool.kind == "max" for pool in self.after):
-            stages = [self.operator.forward(self._operand(source), weight, None)]
+            assert weight is not None  # callers without weights refuse such couplings
+            stages = [self.operator.forward(self.operand(source), weight, None)]
         else:  # average pooling reads only shapes, so the convolution need not be run again
             stages = [target.new_empty(()).expand(len(target), *self.operator.shape(self.operand_shape))]
         for pool in self.after[:-1]:

@@ -9,13 +9,15 @@ membrane form has the same equilibria and also descends the energy. The step dt/
 of E); a card's value is valid for gain <= 1 and couplings as initialised. What the inputs contribute never changes: it
 is read once and held through all phases of a batch.
 
-A machine whose reads are noisy never comes to rest. Its rate then has a floor, which is estimated and not guessed: two
-reads of one and the same state differ by sqrt(2) of what a single one is off. A sample stops when its rate, smoothed
-over about 1 / SMOOTHING steps, is within the tolerance or within FLOORS times the floor of the smoothed rate.
+A machine whose reads are noisy never comes to rest. A sample then stops when its rate, smoothed over about
+1 / SMOOTHING steps, is within the tolerance or within what noise makes of it. That floor is estimated and not guessed:
+the noise of a rate is 1 / sqrt(2) of the difference between two successive ones, which in a transient overstates it by
+less than the rate itself. When all have stopped, the state is averaged over so many further steps as the card says.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,8 +32,10 @@ from mep_hw.settle import input_drives
 from mep_hw.state import Nudge, Settled, State, largest_change
 from mep_hw.sweep import Coupled
 
-SMOOTHING = 0.25  # weight of the newest rate in the running mean of a noisy machine
-FLOORS = 1.5  # the floor is a largest entry of normal numbers, and so is what is held against it
+SMOOTHING = 0.2  # weight of the newest step in the running means of a noisy machine
+SHARE = (SMOOTHING / (2 - SMOOTHING)) ** 0.5  # of the noise that is left in such a mean of independent numbers
+DIE_AWAY = 3  # time constants after which 5 % of a disturbance are left
+REACH = 2.0  # standard deviations that the largest of some tens of entries is likely to be off
 
 
 def integrate(
@@ -64,24 +68,20 @@ def integrate(
     rows, place, step_size = flow.rows, inputs.device, options.euler_step
     tolerance = options.tolerance if nudge is None else options.nudged_tolerance * nudge.beta.abs()
     cap = options.free_sweeps if nudge is None else nudge.cap(options.nudged_sweeps)
-    limit = torch.as_tensor(tolerance, dtype=inputs.dtype, device=place).expand(rows)
+    tolerance = limit = torch.as_tensor(tolerance, dtype=inputs.dtype, device=place).expand(rows)
     sweeps = torch.full((rows,), cap, dtype=torch.int64, device=place)
     residual = torch.full((rows,), torch.inf, dtype=limit.dtype, device=place)
     moving = torch.ones(rows, dtype=torch.bool, device=place)
-    smooth: State | None = None
+    noise = _Noise() if noisy else None
+    # Behind the noise a nudge cannot be seen to arrive, so it gets the time to pass all layers and die away.
+    least = min(cap, math.ceil((model.depth + DIE_AWAY) / step_size)) if noisy else 0
     trace: list[Tensor] = []
-    if noisy:
-        # A running mean of independent numbers has this share of their variance.
-        limit = torch.maximum(limit, flow.floor() * FLOORS * (SMOOTHING / (2 - SMOOTHING)) ** 0.5)
     for step in range(1, cap + 1):
         rate = flow.rate()
-        if noisy:
-            rate = smooth = rate if smooth is None else [
-                torch.lerp(old, new, SMOOTHING) for old, new in zip(smooth, rate, strict=True)
-            ]  # fmt: skip
-        size = _largest(rate)
-        residual = torch.where(moving, size, residual)
-        arrived = moving & (residual <= limit)
+        if noise is not None:
+            rate, limit = noise.smooth(rate), torch.maximum(tolerance, noise.floor())
+        residual = torch.where(moving, _largest(rate), residual)
+        arrived = moving & (residual <= limit) & (step >= least)
         sweeps[arrived] = step
         moving = moving & ~arrived
         if not bool(moving.any()):
@@ -89,9 +89,34 @@ def integrate(
         flow.advance(moving, step_size)
         if energy is not None:
             trace.append(energy(flow.state, flow.repeated(inputs), flow.nudge))
+    if noisy and options.average:
+        flow.average(options.average, step_size)
     output = flow.state[-1] if model.cost.in_energy else flow.now[-1]
     settled = Settled(flow.state, output, sweeps, residual, torch.stack(trace) if trace else None)
     return settled if nudge is not None else replace(settled, static=flow.static)
+
+
+class _Noise:
+    """Running means of a noisy phase: of its rates, and of their variance; each layer (rows, *shape)."""
+
+    def __init__(self) -> None:
+        self.rate: State = []
+        self.last: State = []
+        self.variance: State = []
+
+    def smooth(self, rate: State) -> State:
+        """Take in the rate of one step; returns the mean."""
+        if not self.rate:
+            self.rate, self.variance = rate, [value.square() for value in rate]
+        else:
+            change = [(new - old).square().div_(2) for new, old in zip(rate, self.last, strict=True)]
+            self.rate, self.variance = _towards(self.rate, rate), _towards(self.variance, change)
+        self.last = rate
+        return self.rate
+
+    def floor(self) -> Tensor:
+        """How large noise alone makes the smoothed rate of each sample, (rows,)."""
+        return _largest([value.sqrt() for value in self.variance]) * (REACH * SHARE)
 
 
 class _Flow:
@@ -139,11 +164,6 @@ class _Flow:
             found.append(drive)
         return found
 
-    def floor(self) -> Tensor:
-        """Largest rate of each sample that read noise alone makes, (rows,)."""
-        again = self.drives()
-        return _largest([a - b for a, b in zip(self._targets(again), self._targets(self.now), strict=True)]) / 2**0.5
-
     def rate(self) -> State:
         """How far each layer is from where it would come to rest with its neighbours held."""
         return [goal - value for goal, value in zip(self._targets(self.now), self.state, strict=True)]
@@ -168,6 +188,18 @@ class _Flow:
             self.state[n] = torch.where(rows, moved, value)
         self.now = self.drives()
 
+    def average(self, steps: int, step: float) -> None:
+        """Go on for so many steps, and to the mean of the states that they pass."""
+        total = [torch.zeros_like(value) for value in self.state]
+        every = torch.ones(self.rows, dtype=torch.bool, device=total[0].device)
+        for _ in range(steps):
+            self.advance(every, step)
+            for mean, value in zip(total, self.state, strict=True):
+                mean.add_(value)
+        self.state = [mean.div_(steps) for mean in total]
+        self.membranes = [self._membrane(n, value) for n, value in enumerate(self.state)]
+        self.now = self.drives()
+
     def _membrane(self, n: int, value: Tensor) -> Tensor | None:
         activation = self.model.layers[n].activation
         if activation is None or isinstance(activation, Box):
@@ -183,6 +215,10 @@ class _Flow:
     def _signal(self, drive: Tensor) -> Tensor:
         beta, target = (None, None) if self.nudge is None else (self.nudge.beta[:, None], self.nudge.target)
         return self.model.cost.signal(drive, beta, target)
+
+
+def _towards(mean: State, new: State) -> State:
+    return [torch.lerp(a, b, SMOOTHING) for a, b in zip(mean, new, strict=True)]
 
 
 def _largest(rates: State) -> Tensor:

@@ -23,6 +23,7 @@ from mep_hw.errors import CheckpointError, ModelError
 from mep_hw.files import read_tensors, write_tensors
 from mep_hw.initial import initial_bias, initial_weight
 from mep_hw.spec import BoxSpec, ModelSpec, SkipSpec
+from mep_hw.state import Nudge
 from mep_hw.structure import structure
 
 
@@ -157,6 +158,29 @@ def energy(
             phi = coupling.forward(values[coupling.source], weight.to(x))
             total = total - (values[coupling.target] * phi).flatten(1).sum(1)
     return total
+
+
+def total_energy(
+    model: Model,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor | None],
+    state: Sequence[Tensor],
+    x: Tensor,
+    nudge: Nudge | None,
+) -> Tensor:
+    """E, or E + beta C in a nudged phase, per sample and with the given weights."""
+    value = energy(model, weights, biases, state, x)
+    if nudge is None:
+        return value
+    output = state[-1]
+    if not model.cost.in_energy:  # the read-out is outside of E, and the state holds what it sends back
+        drive = None if biases[-1] is None else biases[-1].to(output)
+        for c in model.incoming[model.depth]:
+            coupling = model.couplings[c]
+            drive = coupling.forward([x, *state][coupling.source], weights[c].to(output), drive)
+        assert drive is not None  # the read-out always has an incoming coupling
+        output = drive
+    return value + nudge.beta * model.cost.loss(output, nudge.target)
 
 
 def load(path: str | Path) -> Model:

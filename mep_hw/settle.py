@@ -36,9 +36,7 @@ def settle(
 ) -> Settled:
     """Settle one batch of inputs (batch, *input_shape); `energy`, where given, is recorded after every sweep."""
     if nudge is None:
-        static = input_drives(
-            model, substrate, inputs
-        )
+        static = input_drives(model, substrate, inputs)
         sweeper = Sweeper(model, substrate, static, len(inputs))
         state = sweeper.feed_forward() if start is None else list(start.state)
         tolerance, cap = options.tolerance, options.free_sweeps

@@ -15,7 +15,30 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mep_hw.errors import InputError
+from mep_hw.cards.array import ArrayOptions
+from mep_hw.cards.schema import DeviceCard
+from mep_hw.errors import CapabilityError, InputError
+
+
+def two_sided(device: DeviceCard) -> bool:
+    """Whether one cell of this device holds weights of both signs."""
+    return device.w_min.value is None or device.w_min.value < 0
+
+
+def pairing_of(options: ArrayOptions, device: DeviceCard) -> Literal["differential", "reference"]:
+    """How the array holds signed weights in cells of this device.
+
+    Raises:
+        CapabilityError: the array has a reference, and the cells hold one sign only.
+    """
+    if options.pairing == "device":
+        return "reference" if two_sided(device) else "differential"
+    if options.pairing == "reference" and not two_sided(device):
+        raise CapabilityError(
+            f"device {device.name}", "w_min", device.w_min.value,
+            rule="such cells cannot hold negative weights beside a reference", fix="set array.pairing to device",
+        )  # fmt: skip
+    return options.pairing
 
 
 @dataclass(frozen=True)
@@ -72,6 +95,23 @@ class Mapping:
         rows, cols = w.shape
         cells = torch.full((1, rows + 1, cols + 1), self.reference, dtype=w.dtype, device=w.device)
         cells[0, :rows, :cols] += self.siemens_per_weight * w
+        return cells
+
+    def conductances(self, held: Tensor, two_sided: bool) -> Tensor:
+        """Conductances in siemens for what cells hold, in weights of the model; ordered as by `to_cells`.
+
+        Args:
+            held: (arrays, rows, cols).
+            two_sided: cells hold both signs, from -w_max at g_min to w_max at g_max; else from 0 at g_min.
+
+        Where a cell is beyond its nominal range, it has no less than no conductance.
+        """
+        zero, slope = (self.reference, self.span / 2) if two_sided else (self.g_min, self.span)
+        shown = (zero + slope / self.w_max * held.double()).clamp(min=0)
+        if self.pairing == "differential":
+            return shown
+        cells = shown.new_full((1, shown.shape[1] + 1, shown.shape[2] + 1), self.reference)
+        cells[:, :-1, :-1] = shown
         return cells
 
     def forward(self, cells: Tensor) -> Tensor:

@@ -58,6 +58,23 @@ class Tiled:
             for tile, held in zip(tiles, cells, strict=True):
                 tile.hold(held, refresh)
 
+    def show(self, weights: Tensor) -> None:
+        """Read as if the cells stood for these weights (out, in): see `Tile.show`."""
+        for tiles, parts in zip(self.grid, self._split(weights), strict=True):
+            for tile, part in zip(tiles, parts, strict=True):
+                tile.show(part)
+
+    def hold(self, held: Tensor, two_sided: bool, refresh: bool) -> None:
+        """Take what the cells hold, (arrays, out, in) in weights of the model; see `Mapping.conductances`."""
+        bands = held.transpose(1, 2).split(self.rows, 1)
+        for tiles, band in zip(self.grid, bands, strict=True):
+            for tile, part in zip(tiles, band.split(self.cols, 2), strict=True):
+                tile.hold(self.mapping.conductances(part, two_sided), refresh)
+
+    def wire_error(self) -> float:
+        """The largest of the tiles', see `Tile.wire_error`."""
+        return max(tile.wire_error() for tiles in self.grid for tile in tiles)
+
     def weights(self) -> Tensor:
         """The weights (out, in) that the cells stand for, float64, without wires, converters or noise."""
         bands = [torch.cat([self.mapping.forward(tile.cells.double()) for tile in tiles], dim=1) for tiles in self.grid]

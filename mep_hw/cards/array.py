@@ -73,24 +73,44 @@ class PhaseMismatch(Block):
     offset_sd: float = Field(default=0.0, ge=0, description="spread of the zero over sensed lines, in drive units")
 
 
+class Writing(Block):
+    """How weights are changed."""
+
+    trains: Literal["stochastic", "deterministic"] = Field(
+        default="stochastic", description="pulses of outer products: drawn at random, or counted and spread evenly"
+    )
+    tolerance: float = Field(
+        default=0.01,
+        ge=0,
+        description="distance from its target, in weight units, at which write and verify leaves a cell",
+    )
+    iterations: int = Field(default=20, ge=1, description="most rounds of pulses and reads of write and verify")
+
+
 class ArrayOptions(Block):
     """One physical array; a coupling is spread over as many as it needs."""
 
     rows: int = Field(ge=1, description="word lines of one array")
     cols: int = Field(ge=1, description="bit lines of one array")
-    pairing: Literal["differential", "reference"] = Field(
+    scale: float = Field(default=1.0, gt=0, description="weight of the model that a cell of weight 1 stands for")
+    pairing: Literal["differential", "reference", "device"] = Field(
         default="differential", description="how signed weights are held: as the difference of two arrays, or of one "
-        "cell and a reference, for which an array gives up one bit line and one word line"
+        "cell and a reference, for which an array gives up one bit line and one word line; device: with a reference "
+        "where cells hold both signs, else as a difference"
     )  # fmt: skip
     wires: Wires = Field(default=Wires(), description="resistance of the lines")
+    refresh_every: int = Field(
+        default=1, ge=1, description="weight changes after which the effect of wires is computed anew"
+    )
     forward: Periphery = Field(default=Periphery(), description="converters of reads from word lines to bit lines")
     transposed: Periphery = Field(default=Periphery(), description="converters of reads from bit lines to word lines")
     read_noise: ReadNoise = Field(default=ReadNoise(), description="noise of one cell in one read")
     phase_mismatch: PhaseMismatch = Field(default=PhaseMismatch(), description="difference of nudged from free reads")
+    writing: Writing = Field(default=Writing(), description="how weights are changed")
 
     @field_validator("pairing")
     @classmethod
     def _room_for_the_reference(cls, pairing: str, info: ValidationInfo) -> str:
-        if pairing == "reference" and min(info.data.get("rows", 2), info.data.get("cols", 2)) < 2:
+        if pairing != "differential" and min(info.data.get("rows", 2), info.data.get("cols", 2)) < 2:
             raise ValueError("with a reference an array must have at least 2 rows and 2 cols")
         return pairing

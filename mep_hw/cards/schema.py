@@ -61,6 +61,9 @@ class SettleOptions(Block):
     euler_step: float | None = Field(
         default=None, gt=0, le=1, description="dt / tau of substrates that integrate the ODE, no unit; null elsewhere"
     )
+    average: int = Field(
+        default=0, ge=0, description="steps over which states are averaged after settling, where reads are noisy"
+    )
     tau_s: float | None = Field(default=None, gt=0, description="time constant of one state, in seconds; null: unknown")
 
 
@@ -81,18 +84,31 @@ class Conformance(Block):
     """Bars of the conformance suite, and the checks that do not apply, each with a written reason."""
 
     gradient_cosine: float = Field(ge=0, le=1, description="least cosine of contrast and exact gradient, per layer")
+    first_order_cosine: float = Field(
+        default=0.95, ge=0, le=1, description="the same for estimators whose error is of order beta"
+    )
     gradient_norm_error: float = Field(
         ge=0, description="largest |norm of contrast / norm of exact gradient - 1|, per layer"
+    )
+    gradient_repeats: int = Field(
+        default=1, ge=1, description="times that each sample is in the batch of the gradient check, against noise"
     )
     fixed_point: float = Field(
         ge=0,
         description="largest distance of a unit of a settled state from where it minimises the energy, in state units, "
         "and largest change when the state settles again",
     )
+    energy_rise: float = Field(
+        default=0.0, ge=0, description="how far above its start the energy may end, where noise keeps a state moving"
+    )
     apply_cosine: float = Field(ge=0, le=1, description="least cosine of realised and intended weight change")
     apply_gain_error: float = Field(
         ge=0, description="largest |share of the intended weight change that is realised - 1|, in the mean over repeats"
     )
+    range_spread: float = Field(
+        default=0.0, ge=0, description="largest share by which a weight may be beyond the device's nominal range, as "
+        "cells differ"
+    )  # fmt: skip
     round_trip: float = Field(ge=0, description="largest |weight read - weight written|, in weight units")
     batch_invariance: float = Field(
         ge=0, description="largest change of a sample's state, in state units, when it settles in another batch size"

@@ -52,7 +52,7 @@ class Cells:
         self._up = torch.zeros(self._cells, dtype=torch.int64, device=generator.device)
         self._down = self._up.clone()
         noise = card.noise
-        self._write_noise = 0.0 if noise is None else amount(noise.write) * amount(card.dw_min)
+        self.write_noise = 0.0 if noise is None else amount(noise.write) * amount(card.dw_min)
         self.clock = Clock(card, self._stored, generator)
         self._programmed = False
         self._wrote(torch.ones_like(self.traits.stuck), self._stored)
@@ -93,8 +93,11 @@ class Cells:
         self._stored = torch.where(self.traits.stuck, self._stored, target.clamp(self.traits.low, self.traits.high))
         self._wrote(~self.traits.stuck, self._stored)
 
-    def program(self, targets: Tensor) -> None:
+    def program(self, targets: Tensor, where: Tensor | None = None) -> None:
         """Set the cells to `targets` by program and verify, with the error that the card's law leaves.
+
+        Args:
+            where: bool, the cells to program; None: all.
 
         The result is held above the nominal w_min, where there is no conductance, but not at the upper bound, as the
         published laws are not. Its pulses are not counted: no source says how many there are.
@@ -115,9 +118,10 @@ class Cells:
             deviation = programming_deviation(law, (target - low) / (high - low))
             if deviation is not None:
                 target = (target + (high - low) * deviation * normal_like(target, self.generator)).clamp(min=low)
-        self._stored = torch.where(self.traits.stuck, self._stored, target)
+        free = ~self.traits.stuck if where is None else where.flatten() & ~self.traits.stuck
+        self._stored = torch.where(free, target, self._stored)
         self._programmed = True
-        self._wrote(~self.traits.stuck, aim)
+        self._wrote(free, aim)
 
     def pulse(self, up: Tensor, down: Tensor) -> None:
         """Apply `up` up pulses, then `down` down pulses to each cell; integer tensors in the cells' shape.
@@ -209,13 +213,13 @@ class Cells:
     def _pulses_done(self, up: Tensor, down: Tensor) -> None:
         self._up += up
         self._down += down
-        if self._write_noise or self.clock.notices:
+        if self.write_noise or self.clock.notices:
             self._wrote(up + down > 0, self._stored)
 
     def _wrote(self, touched: Tensor, aimed: Tensor) -> None:
         """Fresh write noise and a fresh clock for the cells that were written."""
-        if self._write_noise:
-            noise = self._write_noise * normal_like(self._offset, self.generator)
+        if self.write_noise:
+            noise = self.write_noise * normal_like(self._offset, self.generator)
             self._offset = torch.where(touched & ~self.traits.stuck, noise, self._offset)
         self.clock.wrote(touched, self._stored, aimed)
 

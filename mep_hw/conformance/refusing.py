@@ -19,7 +19,7 @@ from mep_hw.conformance.problems import problem
 from mep_hw.conformance.report import Finding, fact
 from mep_hw.conformance.subject import Running, Subject, held, start
 from mep_hw.errors import CapabilityError, InputError
-from mep_hw.schedule import Cycle, Registers, Schedule, compile
+from mep_hw.schedule import Cell, Cycle, Outer, Registers, Row, Schedule, compile
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,25 @@ def _registers(weights: Tensor) -> Cycle:
     return Registers(torch.full_like(weights, 0.01))
 
 
-EXAMPLES: dict[type, Example] = {Registers: Example("exact", _registers)}
+def _outer(weights: Tensor) -> Cycle:
+    out, inputs = weights.flatten(1).shape
+    return Outer(torch.ones(1, inputs, dtype=torch.int8), torch.ones(1, out, dtype=torch.int8), 1)
+
+
+def _row(weights: Tensor) -> Cycle:
+    return Row(torch.ones_like(weights.flatten(1), dtype=torch.int32))
+
+
+def _cell(weights: Tensor) -> Cycle:
+    return Cell(torch.full_like(weights, 0.1), 0.01, 10)
+
+
+EXAMPLES: dict[type, Example] = {
+    Registers: Example("exact", _registers),
+    Outer: Example("outer", _outer),
+    Row: Example("row", _row),
+    Cell: Example("cell", _cell),
+}
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Subject:
 
     def schedule(self, update: Update, residual: Update | None = None) -> Schedule:
         """The update as cycles of this machine."""
-        return compile(update, residual, self.card, self.device)
+        return compile(update, residual, self.card, self.device, torch.Generator().manual_seed(4))
 
 
 @dataclass(frozen=True)

@@ -1,37 +1,124 @@
 """The compiler: an update and what is still owed from earlier ones become a schedule for one machine.
 
-A machine whose card lists the write mode `exact` executes any update as one register write, so nothing is left over.
+The form is fixed: the first of the card's write modes that the device can execute. Trains of `outer` realise an update
+in the mean; `row` rounds it to whole pulses and leaves the rest to be carried; `cell` writes and verifies; `exact` is a
+register write that leaves nothing.
 """
 
 from __future__ import annotations
 
-from mep_hw.cards.schema import BackendCard, DeviceCard
+import torch
+from torch import Tensor
+
+from mep_hw.array.mapping import pairing_of
+from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.errors import ScheduleError
-from mep_hw.outersum import OuterSum, Update
+from mep_hw.outersum import OuterSum, Update, dense
 from mep_hw.schedule.cost import Cost
-from mep_hw.schedule.ir import Registers, Schedule
+from mep_hw.schedule.ir import Cell, Cycle, Outer, Registers, Row, Schedule
+from mep_hw.schedule.trains import outer
+
+PHASES = 4  # a slot of Outer is executed once for each pair of polarities of word and bit lines
 
 
-def compile(update: Update, residual: Update | None, backend: BackendCard, device: DeviceCard | None) -> Schedule:
+def compile(
+    update: Update,
+    residual: Update | None,
+    backend: BackendCard,
+    device: DeviceCard | None,
+    generator: torch.Generator | None = None,
+) -> Schedule:
     """The schedule that realises `update` plus `residual` (None: nothing is owed) on `backend`.
 
+    Args:
+        generator: of stochastic trains; None makes deterministic ones.
+
     Raises:
-        ScheduleError: the card lists no write mode that this compiler knows.
+        ScheduleError: no write mode of the card is one that the device can execute, or the update is not finite.
     """
-    if "exact" not in backend.write_modes:
-        raise ScheduleError(
-            f"backend {backend.name}", "write_modes", ", ".join(backend.write_modes),
-            rule="holds no mode that this version can compile for", fix="use a card with write mode exact",
-        )  # fmt: skip
     total = update if residual is None else _add(update, residual)
-    return Schedule((Registers(total),), total)
+    mode = write_mode(backend, device)
+    if mode == "exact":
+        return Schedule((Registers(total),), total)
+    assert backend.array is not None  # cards with other modes have one
+    writing = backend.array.writing
+    if mode == "cell":
+        return Schedule((Cell(dense(total), writing.tolerance, writing.iterations),), total)
+    step = pulse_step(backend, device)
+    if mode == "outer":
+        random = generator if writing.trains == "stochastic" else None
+        return Schedule((outer(total, step, random),), total)
+    change = dense(total)
+    pulses = (change / step).round()
+    intended = pulses * step
+    return Schedule((Row(pulses.flatten(1).int()),), intended, change - intended)
+
+
+def registers(update: Update) -> Schedule:
+    """One register write: what biases get, which no machine of today holds in cells."""
+    return Schedule((Registers(update),), update)
+
+
+def write_mode(backend: BackendCard, device: DeviceCard | None) -> WriteMode:
+    """The first write mode of the card that the device can execute.
+
+    Raises:
+        ScheduleError: there is none.
+    """
+    for mode in backend.write_modes:
+        if mode in ("exact", "cell") or (mode in ("outer", "row") and takes_pulses(device)):
+            return mode
+    cells = "no device" if device is None else device.name
+    raise ScheduleError(
+        f"backend {backend.name}", "write_modes", ", ".join(backend.write_modes),
+        rule=f"holds no mode that {cells} can execute", fix="add cell, which every device can execute",
+    )  # fmt: skip
+
+
+def takes_pulses(device: DeviceCard | None) -> bool:
+    """Whether the cells know pulses in both directions around weight 0."""
+    if device is None or device.dw_min.value is None or device.w_min.value is None:
+        return False
+    return device.w_min.value < 0
+
+
+def pulse_step(backend: BackendCard, device: DeviceCard | None) -> float:
+    """Change of the model's weight by one pulse on a cell in the middle of its range."""
+    assert backend.array is not None and device is not None and device.dw_min.value is not None
+    return backend.array.scale * device.dw_min.value
 
 
 def predict(schedule: Schedule, backend: BackendCard, device: DeviceCard | None) -> Cost:
-    """Cost before execution. A register write is one cycle; no card describes its host, so the rest is unknown."""
-    return Cost(cycles=len(schedule.cycles))
+    """Cost before execution: cycles, slots and pulses where they are known, the sum over all cycles."""
+    total = Cost.none()
+    for cycle in schedule.cycles:
+        total += _predict(cycle, backend, device)
+    return total
 
 
-def _add(update: Update, residual: Update) -> Update:
-    base = residual.dense() if isinstance(residual, OuterSum) else residual
-    return update.add_to(base) if isinstance(update, OuterSum) else update + base
+def _predict(cycle: Cycle, backend: BackendCard, device: DeviceCard | None) -> Cost:
+    if isinstance(cycle, Registers):
+        return Cost(cycles=1, slots=0, pulses=0)  # no card describes its host, so time and energy are unknown
+    if isinstance(cycle, Cell):
+        return Cost()  # rounds of verification depend on the cells
+    if isinstance(cycle, Outer):
+        slots, cycles = PHASES * len(cycle.words), PHASES * cycle.cycles
+        pulses = int((cycle.words.abs().sum(1, dtype=torch.int64) * cycle.bits.abs().sum(1, dtype=torch.int64)).sum())
+    else:
+        up, down = (side.amax(0) for side in (cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0)))
+        slots, cycles = int(up.sum() + down.sum()), int((up > 0).sum() + (down > 0).sum())
+        pulses = int(cycle.pulses.abs().sum())
+    assert backend.array is not None and device is not None  # such cycles are compiled for arrays of cells only
+    if pairing_of(backend.array, device) == "differential":
+        pulses *= 2  # both cells of a pair
+    return Cost(time_s=_time(slots, device), cycles=cycles, slots=slots, pulses=pulses)
+
+
+def _time(slots: int, device: DeviceCard) -> float | None:
+    width = device.electrical.pulse_width.value
+    return None if width is None else slots * width
+
+
+def _add(update: Update, residual: Update) -> Tensor:
+    base = dense(residual)
+    return update.add_to(base.flatten(1)).view_as(base) if isinstance(update, OuterSum) else update + base

@@ -49,5 +49,5 @@ def read_costs(size: int, batch: int, tile: int, rounds: int) -> list[dict[str, 
 
 def _coupling(weights: Tensor, side: int, noise: ReadNoise) -> Tiled:
     options = ArrayOptions(rows=side, cols=side, forward=PERIPHERY, transposed=PERIPHERY, read_noise=noise)
-    mapping = Mapping(0.25e-6, 25e-6, 1.0, options.pairing)  # any range does, the arithmetic is the same
+    mapping = Mapping(0.25e-6, 25e-6, 1.0, "differential")  # any range does, the arithmetic is the same
     return Tiled(options, mapping, weights, torch.Generator().manual_seed(1))

@@ -15,8 +15,8 @@ from torch import Tensor
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.errors import CapabilityError
 from mep_hw.model import Model
-from mep_hw.outersum import add_into_
-from mep_hw.schedule import Cost, Schedule
+from mep_hw.outersum import Update, add_into_
+from mep_hw.schedule import Cost, Registers, Schedule
 from mep_hw.schedule.compile import predict
 from mep_hw.state import Nudge, Settled
 
@@ -68,9 +68,25 @@ class Substrate(ABC):
         bias = self.biases[layer - 1]
         if bias is None:
             raise CapabilityError(f"layer {layer}", "bias", rule="this layer has none", fix="build it with bias: true")
-        for cycle in schedule.cycles:
-            add_into_(bias, cycle.change)
+        for change in self.register_changes(schedule):
+            add_into_(bias, change)
         return predict(schedule, self.backend, self.device)
+
+    def register_changes(self, schedule: Schedule) -> list[Update]:
+        """The changes of a schedule that holds register writes only.
+
+        Raises:
+            CapabilityError: it holds another kind of cycle.
+        """
+        changes: list[Update] = []
+        for cycle in schedule.cycles:
+            if not isinstance(cycle, Registers):
+                raise CapabilityError(
+                    f"backend {self.backend.name}", "cycle", type(cycle).__name__,
+                    rule="registers can only be written as such", fix="compile the update for this backend's card",
+                )  # fmt: skip
+            changes.append(cycle.change)
+        return changes
 
     def tensor(self, value: Tensor) -> Tensor:
         """A copy of `value` in this machine's number format and place."""

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.errors import CapabilityError
-from mep_hw.model import Model, energy
+from mep_hw.model import Model, total_energy
 from mep_hw.outersum import add_into_
-from mep_hw.schedule import Cost, Registers, Schedule
+from mep_hw.schedule import Cost, Schedule
 from mep_hw.schedule.compile import predict
 from mep_hw.state import Nudge, State
 from mep_hw.substrates.base import Substrate
@@ -25,14 +25,8 @@ class Digital(Substrate):
         self.weights = [self.tensor(w) for w in model.weights]
 
     def apply(self, coupling: int, schedule: Schedule) -> Cost:
-        for cycle in schedule.cycles:
-            if not isinstance(cycle, Registers):  # pyright: ignore[reportUnnecessaryIsInstance]  # until a second kind exists
-                raise CapabilityError(
-                    f"backend {self.backend.name}", "cycle", type(cycle).__name__,
-                    rule="only register writes can be executed", fix="compile the update for this backend's card",
-                )  # fmt: skip
-        for cycle in schedule.cycles:
-            add_into_(self.weights[coupling], cycle.change)
+        for change in self.register_changes(schedule):
+            add_into_(self.weights[coupling], change)
         return predict(schedule, self.backend, self.device)
 
     def read(self, coupling: int) -> Tensor:
@@ -50,20 +44,7 @@ class Digital(Substrate):
 
     def energy(self, state: State, x: Tensor, nudge: Nudge | None) -> Tensor:
         """E, or E + beta C in a nudged phase, with the weights held; (rows,)."""
-        value = energy(self.model, self.weights, self.biases, state, x)
-        if nudge is None:
-            return value
-        output = state[-1]
-        if not self.model.cost.in_energy:
-            output = self._logits(state, x)
-        return value + nudge.beta * self.model.cost.loss(output, nudge.target)
-
-    def _logits(self, state: State, x: Tensor) -> Tensor:
-        drive = self.biases[-1]
-        for c in self.model.incoming[self.model.depth]:
-            drive = self.couple(c, [x, *state][self.model.couplings[c].source], drive)
-        assert drive is not None  # the read-out always has an incoming coupling
-        return drive
+        return total_energy(self.model, self.weights, self.biases, state, x, nudge)
 
     def _as(self, c: int, value: Tensor) -> Tensor:
         weight = self.weights[c]

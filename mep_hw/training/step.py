@@ -18,9 +18,9 @@ from mep_hw.contrast import Contrast
 from mep_hw.errors import DivergenceError, InputError, Notice
 from mep_hw.estimator import Continual, Estimator
 from mep_hw.model import Model
-from mep_hw.outersum import Update, finite
+from mep_hw.outersum import Update, dense, finite
 from mep_hw.rules import Bounded, Memory, Rule
-from mep_hw.schedule import Cost, compile
+from mep_hw.schedule import Cost, compile, registers
 from mep_hw.state import Settled
 from mep_hw.substrates.base import Substrate
 
@@ -76,6 +76,7 @@ class TrainingStep:
         self.lr = _per_layer(lr, model.depth)
         fixed = rule.bias_lr if bias_lr is None else bias_lr
         self.bias_lr = self.lr if fixed is None else _per_layer(fixed, model.depth)
+        self.owed: dict[str, Tensor] = {}
         self.cost = Cost.none()
 
     def _remember(self, key: str, rule: Rule, shape: tuple[int, ...]) -> None:
@@ -119,10 +120,17 @@ class TrainingStep:
         # the same product can round differently.
         self.memory = {key: {name: v.contiguous() for name, v in memory.items()} for key, memory in new.items()}
         for c in self.couplings:
-            schedule = compile(updates[f"weights.{c}"], None, substrate.backend, substrate.device)
+            key = f"weights.{c}"
+            cards = substrate.backend, substrate.device
+            schedule = compile(updates[key], self.owed.get(key), *cards, substrate.generator)
+            before = substrate.read(c) if schedule.verifies else None
             self.cost += substrate.apply(c, schedule)
+            if before is not None:
+                self.owed[key] = dense(schedule.intended) - (substrate.read(c) - before)
+            elif schedule.left is not None:
+                self.owed[key] = schedule.left
         for n in self.layers:
-            schedule = compile(updates[f"biases.{n}"], None, substrate.backend, substrate.device)
+            schedule = registers(updates[f"biases.{n}"])
             self.cost += substrate.apply_bias(n, schedule)
 
     def hammered(self) -> tuple[int, bool] | None:

@@ -1,0 +1,206 @@
+"""A network on analog arrays: products through converters, wires and noisy cells; weights changed by pulses.
+
+States and biases are digital registers, and every product of a coupling is one read of its cells, forward or
+transposed. The equations of motion are integrated with these reads (`mep_hw.flow`), fresh noise in every step; the
+inputs' drives are read once and held through the phases of a batch, as sample-and-hold stages do. Fixed residual links
+have no cells and are exact.
+
+Not modelled: the time that converters take, the settling of lines, and leakage between neighbours. Max pooling behind
+weights needs values that are never read, and complex states are no voltages: both are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mep_hw.array import lowered
+from mep_hw.array.bank import Bank, Written
+from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE, Phase
+from mep_hw.cards.schema import BackendCard, DeviceCard
+from mep_hw.coupling import Identity
+from mep_hw.errors import CapabilityError, ModelError
+from mep_hw.flow import integrate
+from mep_hw.model import Model, total_energy
+from mep_hw.schedule import Cell, Cost, Cycle, Outer, Row, Schedule, predict
+from mep_hw.schedule.compile import takes_pulses
+from mep_hw.schedule.trains import coincidences
+from mep_hw.state import Nudge, Settled, State
+from mep_hw.substrates.base import Substrate
+
+KINDS = {"outer": Outer, "row": Row, "cell": Cell}  # write mode to the cycles that belong to it
+
+
+class Crossbar(Substrate):
+    """Arrays of one device behind one card.
+
+    Raises:
+        CapabilityError: the card has no array or device, or the device cannot hold weights on it.
+        ModelError: a coupling that cannot be read from an array.
+    """
+
+    def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
+        super().__init__(model, backend, device, seed)
+        if backend.array is None or device is None:
+            field = "array" if backend.array is None else "device"
+            rule, fix = "is needed to hold weights in cells", f"give the card one, or use --{field} where there is one"
+            raise CapabilityError(f"backend {backend.name}", field, None, rule=rule, fix=fix)
+        self.banks: list[Bank | None] = []
+        for coupling, weights in zip(model.couplings, model.weights, strict=True):
+            if any(pool.kind == "max" for pool in coupling.after):
+                rule = "max pooling behind weights needs products that an array does not read"
+                raise ModelError(f"coupling {coupling.name}", "pool", "max", rule=rule, fix="use average pooling")
+            if isinstance(coupling.operator, Identity):
+                self.banks.append(None)
+                continue
+            shape = tuple(weights.flatten(1).shape)
+            self.banks.append(Bank(backend.array, device, (shape[0], shape[1]), self.generator, self.dtype))
+        self.noisy = _noisy(backend)
+        self._phase: Phase = FREE
+        self._fixed = [self.tensor(w) for w in model.weights]  # of couplings without cells; others give the shape
+        for c in range(len(model.couplings)):
+            self.write(c, model.weights[c])
+
+    def settle(self, inputs: Tensor, nudge: Nudge | None = None, start: Settled | None = None) -> Settled:
+        if nudge is not None and nudge.beta.is_complex():
+            rule, fix = "voltages are real numbers", "use another estimator, or backend cpu"
+            raise CapabilityError(f"backend {self.backend.name}", "states", "complex", rule=rule, fix=fix)
+        self._phase = FREE if nudge is None else torch.where(nudge.beta > 0, POSITIVE, NEGATIVE)
+        energy = self._energy if self.record_energy else None
+        return integrate(self.model, self, self.backend, inputs, nudge, start, noisy=self.noisy, energy=energy)
+
+    def couple(self, c: int, source: Tensor, add: Tensor | None) -> Tensor:
+        coupling, bank = self.model.couplings[c], self.banks[c]
+        if bank is None:
+            return coupling.forward(source, self._fixed[c], add)
+        phase = FREE if coupling.source == 0 else self._phase  # inputs are read once, for all phases
+        return lowered.forward(coupling, source, lambda rows, n: bank.product(rows, _each(phase, n)), add)
+
+    def couple_back(self, c: int, target: Tensor, source: Tensor, add: Tensor | None) -> Tensor:
+        coupling, bank = self.model.couplings[c], self.banks[c]
+        if bank is None:
+            return coupling.backward(target, self._fixed[c], source, add)
+
+        def product(rows: Tensor, n: int) -> Tensor:
+            return bank.product_transposed(rows, _each(self._phase, n))
+
+        return lowered.backward(coupling, target, source, product, add)
+
+    def apply(self, coupling: int, schedule: Schedule) -> Cost:
+        allowed = tuple(kind for mode, kind in KINDS.items() if mode in self.backend.write_modes)
+        bank = self.banks[coupling]
+        for cycle in schedule.cycles:
+            if bank is None or not isinstance(cycle, allowed) or not self._executes(cycle):
+                raise CapabilityError(
+                    f"backend {self.backend.name}", "cycle", type(cycle).__name__,
+                    rule=f"device {self.device.name if self.device else None} or this coupling cannot execute it",
+                    fix="compile the update for these cards",
+                )  # fmt: skip
+        assert bank is not None  # a schedule has cycles
+        worn = self._wear()
+        done = [self._execute(bank, cycle) for cycle in schedule.cycles]
+        bank.cells.tick()
+        bank.show()
+        cost = predict(schedule, self.backend, self.device)
+        if schedule.verifies:  # what that takes is known only now
+            counts = {name: _total(getattr(w, name) for w in done) for name in ("rounds", "slots", "pulses")}
+            cost = replace(cost, cycles=counts["rounds"], slots=counts["slots"], pulses=counts["pulses"])
+        energy, after = [w.energy for w in done], self._wear()
+        spent = None if any(e is None for e in energy) else sum(e for e in energy if e is not None)
+        return replace(cost, energy_j=spent, wear_max=None if worn is None or after is None else after - worn)
+
+    def read(self, coupling: int) -> Tensor:
+        bank, fixed = self.banks[coupling], self._fixed[coupling]
+        return fixed.clone() if bank is None else bank.weights.view_as(fixed)
+
+    def write(self, coupling: int, weights: Tensor) -> Cost:
+        """Initial programming: write and verify, see `Bank.verify`."""
+        bank = self.banks[coupling]
+        if bank is None:
+            self._fixed[coupling] = self.tensor(weights)
+            return Cost(cycles=1)
+        assert self.backend.array is not None  # checked when this was made
+        writing = self.backend.array.writing
+        change = self.tensor(weights).flatten(1) - bank.weights
+        done = bank.verify(Cell(change, writing.tolerance, writing.iterations))
+        bank.show(refresh=True)
+        return Cost(None, done.energy, done.rounds, done.slots, done.pulses, None)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass: cells drift as their card says.
+
+        Raises:
+            ScheduleError: a negative time.
+            CapabilityError: the card does not know what time does.
+        """
+        for bank in self.banks:
+            if bank is not None:
+                bank.cells.wait(seconds)
+                bank.show(refresh=True)
+
+    def wire_error(self) -> float:
+        """Largest error of the conductances that reads use against the exact circuit: see `Tile.wire_error`."""
+        return max((bank.tiled.wire_error() for bank in self.banks if bank is not None), default=0.0)
+
+    def snapshot(self) -> dict[str, Tensor]:
+        tensors = {f"bias.{n}": b.clone() for n, b in enumerate(self.biases, start=1) if b is not None}
+        tensors |= {f"fixed.{c}": self._fixed[c].clone() for c, bank in enumerate(self.banks) if bank is None}
+        for c, bank in enumerate(self.banks):
+            if bank is not None:
+                tensors |= {f"bank.{c}.{name}": value for name, value in bank.snapshot().items()}
+        return tensors | {"generator": self.generator.get_state()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        for c, bank in enumerate(self.banks):
+            if bank is None:
+                self._fixed[c] = self.tensor(tensors[f"fixed.{c}"])
+            else:
+                start = f"bank.{c}."
+                bank.restore({name.removeprefix(start): v for name, v in tensors.items() if name.startswith(start)})
+        self.biases = [
+            None if b is None else self.tensor(tensors[f"bias.{n}"]) for n, b in enumerate(self.biases, start=1)
+        ]
+        self.generator.set_state(tensors["generator"])
+
+    def _execute(self, bank: Bank, cycle: Cycle) -> Written:
+        if isinstance(cycle, Outer):
+            return bank.pulse(*coincidences(cycle))
+        if isinstance(cycle, Row):
+            return bank.pulse(cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0))
+        assert isinstance(cycle, Cell)  # apply has refused the others
+        return bank.verify(cycle)
+
+    def _executes(self, cycle: Cycle) -> bool:
+        return isinstance(cycle, Cell) or takes_pulses(self.device)
+
+    def _wear(self) -> float | None:
+        """Wear of the most used cell of all arrays."""
+        worn = [bank.cells.wear() for bank in self.banks if bank is not None]
+        return None if any(w is None for w in worn) else max(float(w.max()) for w in worn if w is not None)
+
+    def _energy(self, state: State, x: Tensor, nudge: Nudge | None) -> Tensor:
+        weights = [self.read(c) for c in range(len(self.banks))]
+        return total_energy(self.model, weights, self.biases, state, x, nudge)
+
+
+def _noisy(backend: BackendCard) -> bool:
+    """Whether two reads of one state differ."""
+    array = backend.array
+    assert array is not None
+    sides = [converter for side in (array.forward, array.transposed) for converter in (side.dac, side.adc)]
+    noise = array.read_noise
+    return bool(noise.absolute or noise.relative) or any(
+        c.noise_sd or (c.bits is not None and c.rounding == "stochastic") for c in sides
+    )
+
+
+def _each(phase: Phase, rows: int) -> Phase:
+    return phase.repeat_interleave(rows) if isinstance(phase, Tensor) and rows > 1 else phase
+
+
+def _total(values: Iterable[int | None]) -> int | None:
+    known = list(values)
+    return None if None in known else sum(v for v in known if v is not None)
