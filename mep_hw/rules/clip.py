@@ -11,14 +11,22 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mep_hw.outersum import Update
+from mep_hw.ranges import POSITIVE, require
 from mep_hw.rules.base import LocalStates, Memory, Rule, Wrapper
 
 
 @dataclass(frozen=True)
 class Clipped(Wrapper):
-    """limit > 0, in units of the contrast."""
+    """limit > 0, in units of the contrast.
+
+    Raises:
+        InputError: a limit out of range.
+    """
 
     limit: float = 1.0
+
+    def __post_init__(self) -> None:
+        require("clipping", "limit", self.limit, POSITIVE, "give the length that contrasts usually have")
 
     def step(
         self,
