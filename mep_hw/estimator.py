@@ -28,6 +28,7 @@ from torch import Tensor
 
 from mep_hw.contrast import Contrast, contour, differences, total
 from mep_hw.errors import CapabilityError, InputError
+from mep_hw.ranges import POSITIVE, require
 from mep_hw.state import Nudge
 from mep_hw.substrates.base import Substrate
 
@@ -145,8 +146,7 @@ def make(name: str, beta: float, points: int = 4) -> Estimator:
     Raises:
         InputError: unknown name, beta not above 0 or not finite, or fewer than two points.
     """
-    if not 0 < beta < cmath.inf:
-        raise InputError("estimator", "beta", beta, rule="must be above 0 and finite", fix="0.1 is a good start")
+    require("estimator", "beta", beta, POSITIVE, "0.1 is a good start")
     if points < 2:
         raise InputError("estimator", "points", points, rule="must be at least 2", fix="4 is a good start")
     known: dict[str, Estimator] = {

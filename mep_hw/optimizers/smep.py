@@ -116,10 +116,14 @@ class SMEPOptimizer(torch.optim.Optimizer):
             What the closure returned, else None.
 
         Raises:
-            InputError: an argument that is missing or does not belong to the mode, or no forward call before.
+            InputError: an argument that is missing or does not belong to the mode, no forward call before, or a number
+                of a group that was set out of range.
+            ModelError: a block without a gradient to its input.
             DivergenceError: a contrast, gradient or new value is not finite; nothing was changed.
         """
         result: Any = None
+        for group in self.param_groups:
+            options.check_numbers(group)
         if self.mode == "backprop":
             refuse(self.mode, x=x, target=target, model=model)
             if closure is not None:
