@@ -43,7 +43,7 @@ class Layerwise:
     """The energy of `module`; from now on every call of the module is taken for a free phase.
 
     Args:
-        module: an nn.Sequential, or any module when `blocks` are given.
+        module: an nn.Sequential or nn.TransformerEncoder, or any module when `blocks` are given.
         blocks: modules that `module` calls one after the other, each from one tensor to one tensor.
 
     Raises:

@@ -30,7 +30,7 @@ class SMEPOptimizer(torch.optim.Optimizer):
         params: parameters or groups of them, as for any torch optimizer.
         lr: length of an update, in the spectral norm of a square matrix; Adam's for vectors and embeddings.
         model: whose forward call is the free phase; None in mode ep: `step` is given x, target and model.
-        blocks: modules that `model` calls one after the other, where it is no nn.Sequential.
+        blocks: modules that `model` calls one after the other, where it is no nn.Sequential or nn.TransformerEncoder.
         mode: ep or backprop.
         beta, settle_steps, estimator, tolerance, loss: of mode ep, see `mep_hw.optimizers.options.Nudging`.
         momentum, nesterov: of Muon; momentum is beta1 of Adam too.

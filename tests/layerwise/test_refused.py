@@ -45,6 +45,11 @@ REFUSED = [
     (nn.Sequential(nn.Linear(4, 4), nn.LazyLinear(4)), r"module 1 \(LazyLinear\): is lazy"),
     (nn.Sequential(TIED, nn.ReLU(), TIED, nn.ReLU()), r"module 2 to 3: parameter = \(4, 4\): is shared with module 0"),
     (nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, 0.0)), r"module 0\.self_attn .*batch in dimension 1"),
+    (nn.TransformerEncoder(ENCODER, 2), r"module layers\.0\.self_attn \(MultiheadAttention\): is random.*eval mode"),
+    (
+        nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, 0.0), 2, enable_nested_tensor=False),
+        r"module layers\.0\.self_attn .*batch in dimension 1",
+    ),
     (nn.Sequential(nn.Linear(4, 4), nn.Embedding(3, 4)), r"module 1 \(Embedding\): needs integers"),
     (nn.Sequential(nn.Embedding(3, 4, max_norm=1.0)), r"module 0 \(Embedding\): changes its weights"),
     (nn.Sequential(nn.ReLU()), "Sequential: has no parameters"),
