@@ -27,6 +27,8 @@ class SDMEPOptimizer(SMEPOptimizer):
         InputError, ModelError: as `SMEPOptimizer` does.
     """
 
+    _own = (*SMEPOptimizer._own, "rank_frac", "dion_thresh")
+
     def __init__(
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
