@@ -53,7 +53,7 @@ class OuterSum:
         return (self.left @ (self.right.T @ other)).mul_(self.scale)
 
     def norm(self) -> Tensor:
-        """Frobenius norm, from the Gram matrices of the factors.
+        """Frobenius norm in float64, from the Gram matrices of the factors.
 
         Columns enter at unit size: the Gram matrices' product is of fourth order in the entries, which would overflow
         or vanish in float32 long before the norm does.
@@ -63,7 +63,7 @@ class OuterSum:
         whole = sizes.norm()
         shares = (sizes / torch.where(whole > 0, whole, torch.ones_like(whole))).to(left.dtype)
         square = (((left * shares).T @ (left * shares)) * (right.T @ right)).sum()
-        return (square.clamp_min(0).sqrt() * whole).to(self.left.dtype)
+        return square.clamp_min(0).sqrt() * whole
 
     def transposed(self) -> OuterSum:
         return OuterSum(self.right, self.left, self.scale)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from mep_hw.outersum import Update
+from mep_hw.outersum import OuterSum, Update
 from mep_hw.ranges import POSITIVE, require
 from mep_hw.rules.base import LocalStates, Memory, Rule, Wrapper
 
@@ -37,7 +38,8 @@ class Clipped(Wrapper):
         weights: Tensor | None = None,
         states: LocalStates | None = None,
     ) -> tuple[Update, Memory]:
-        size = float(contrast.norm())
+        # In float64: the squares of large float32 entries overflow, and a contrast would be shortened to nothing.
+        size = float(contrast.norm() if isinstance(contrast, OuterSum) else contrast.norm(dtype=torch.float64))
         if size > self.limit:
             contrast = contrast * (self.limit / size)
         return self.inner(contrast, memory, lr=lr, weights=weights, states=states)
