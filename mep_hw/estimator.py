@@ -28,7 +28,8 @@ from torch import Tensor
 
 from mep_hw.contrast import Contrast, contour, differences, total
 from mep_hw.errors import CapabilityError, InputError
-from mep_hw.state import Nudge
+from mep_hw.ranges import POSITIVE, require
+from mep_hw.state import Nudge, Settled
 from mep_hw.substrates.base import Substrate
 
 
@@ -39,19 +40,22 @@ class Estimator(ABC):
     beta: float
 
     @abstractmethod
-    def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
+    def contrasts(
+        self, substrate: Substrate, inputs: Tensor, target: Tensor, start: Settled | None = None
+    ) -> Iterator[Contrast]:
         """Contrasts whose sum is the estimate; each is to be applied before the next is asked for.
 
         Args:
             inputs: (batch, *input_shape).
             target: (batch, outputs), one-hot or real-valued.
+            start: where the free phase sets out from, a former one of the same inputs; it is settled all the same.
         Raises:
             CapabilityError: the backend or the model cannot run this estimator.
         """
 
-    def total(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Contrast:
+    def total(self, substrate: Substrate, inputs: Tensor, target: Tensor, start: Settled | None = None) -> Contrast:
         """The whole estimate, with the weights left alone in between."""
-        parts = list(self.contrasts(substrate, inputs, target))
+        parts = list(self.contrasts(substrate, inputs, target, start))
         return parts[0] if len(parts) == 1 else total(parts)
 
 
@@ -63,11 +67,13 @@ class Pairs(Estimator):
     beta: float
     pairs: tuple[tuple[float, float, float], ...]
 
-    def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
+    def contrasts(
+        self, substrate: Substrate, inputs: Tensor, target: Tensor, start: Settled | None = None
+    ) -> Iterator[Contrast]:
         nodes = [node for a, b, _ in self.pairs for node in (a, b)]
         if min(nodes) < 0:
             _require_minimum(substrate, self.beta)
-        free = substrate.settle(inputs)
+        free = substrate.settle(inputs, None, start)
         batch = len(inputs)
         beta = torch.tensor([n * self.beta for n in nodes if n], dtype=inputs.dtype, device=inputs.device)
         state = substrate.settle(inputs, Nudge(beta.repeat_interleave(batch), target), free).state
@@ -84,10 +90,12 @@ class Holomorphic(Estimator):
     points: int
     name = "holomorphic"
 
-    def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
+    def contrasts(
+        self, substrate: Substrate, inputs: Tensor, target: Tensor, start: Settled | None = None
+    ) -> Iterator[Contrast]:
         _require_complex(substrate)
         _require_minimum(substrate, self.beta)
-        free = substrate.settle(inputs)
+        free = substrate.settle(inputs, None, start)
         batch = len(inputs)
         nodes = [cmath.rect(1.0, 2 * cmath.pi * k / self.points) for k in range(self.points)]
         beta = torch.tensor([n * self.beta for n in nodes], dtype=inputs.dtype.to_complex(), device=inputs.device)
@@ -103,9 +111,11 @@ class RandomSign(Estimator):
     beta: float
     name = "random_sign"
 
-    def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
+    def contrasts(
+        self, substrate: Substrate, inputs: Tensor, target: Tensor, start: Settled | None = None
+    ) -> Iterator[Contrast]:
         _require_minimum(substrate, self.beta)
-        free = substrate.settle(inputs)
+        free = substrate.settle(inputs, None, start)
         batch = len(inputs)
         draw = torch.rand(batch, generator=substrate.generator, device=inputs.device, dtype=inputs.dtype)
         sign = torch.where(draw < 0.5, -1.0, 1.0).to(inputs.dtype)
@@ -122,8 +132,10 @@ class Continual(Estimator):
     beta: float
     name = "continual"
 
-    def contrasts(self, substrate: Substrate, inputs: Tensor, target: Tensor) -> Iterator[Contrast]:
-        free = substrate.settle(inputs)
+    def contrasts(
+        self, substrate: Substrate, inputs: Tensor, target: Tensor, start: Settled | None = None
+    ) -> Iterator[Contrast]:
+        free = substrate.settle(inputs, None, start)
         batch = len(inputs)
         beta = torch.full((batch,), self.beta, dtype=inputs.dtype, device=inputs.device)
         weight = 1 / (self.beta * batch)
@@ -145,8 +157,7 @@ def make(name: str, beta: float, points: int = 4) -> Estimator:
     Raises:
         InputError: unknown name, beta not above 0 or not finite, or fewer than two points.
     """
-    if not 0 < beta < cmath.inf:
-        raise InputError("estimator", "beta", beta, rule="must be above 0 and finite", fix="0.1 is a good start")
+    require("estimator", "beta", beta, POSITIVE, "0.1 is a good start")
     if points < 2:
         raise InputError("estimator", "points", points, rule="must be at least 2", fix="4 is a good start")
     known: dict[str, Estimator] = {

@@ -23,7 +23,7 @@ from mep_hw.errors import CheckpointError, ModelError
 from mep_hw.files import read_tensors, write_tensors
 from mep_hw.initial import initial_bias, initial_weight
 from mep_hw.spec import BoxSpec, ModelSpec, SkipSpec
-from mep_hw.state import Nudge
+from mep_hw.state import Nudge, Settled
 from mep_hw.structure import structure
 
 
@@ -47,7 +47,8 @@ class Model:
         for skip in spec.skips:
             if skip.identity is not None:
                 self.weights[self._skip_index(skip)].fill_(skip.identity)
-        self.listeners: list[Callable[[Tensor], None]] = []  # told the inputs of every call, less the offset
+        # Told the inputs of every call, less the offset, and its free phase.
+        self.listeners: list[Callable[[Tensor, Settled], None]] = []
 
     @property
     def depth(self) -> int:
@@ -89,12 +90,12 @@ class Model:
         Raises:
             DataError: samples of another size.
         """
-        from mep_hw.readout import read_out  # needs machines, which need this module
+        from mep_hw.readout import free_phase  # needs machines, which need this module
 
-        output, inputs = read_out(self, x)
+        free, inputs = free_phase(self, x)
         for listener in self.listeners:
-            listener(inputs)
-        return output
+            listener(inputs, free)
+        return free.output
 
     def centred(self, x: Tensor) -> Tensor:
         """`x` less the model's offset; substrates and the energy take inputs in this form."""

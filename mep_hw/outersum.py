@@ -53,12 +53,26 @@ class OuterSum:
         return (self.left @ (self.right.T @ other)).mul_(self.scale)
 
     def norm(self) -> Tensor:
-        """Frobenius norm, from the factors' Gram matrices."""
-        square = ((self.left.T @ self.left) * (self.right.T @ self.right)).sum()
-        return square.clamp_min(0).sqrt() * abs(self.scale)
+        """Frobenius norm in float64, from the Gram matrices of the factors.
+
+        Columns enter at unit size: the Gram matrices' product is of fourth order in the entries, which would overflow
+        or vanish in float32 long before the norm does.
+        """
+        (left, left_sizes), (right, right_sizes) = _unit_columns(self.left), _unit_columns(self.right)
+        sizes = left_sizes * right_sizes * abs(self.scale)
+        whole = sizes.norm()
+        shares = (sizes / torch.where(whole > 0, whole, torch.ones_like(whole))).to(left.dtype)
+        square = (((left * shares).T @ (left * shares)) * (right.T @ right)).sum()
+        return square.clamp_min(0).sqrt() * whole
 
     def transposed(self) -> OuterSum:
         return OuterSum(self.right, self.left, self.scale)
+
+
+def _unit_columns(factor: Tensor) -> tuple[Tensor, Tensor]:
+    """The columns divided by their largest entries, and those entries (k,), in float64 as products of them need it."""
+    sizes = factor.abs().amax(0)
+    return factor / torch.where(sizes > 0, sizes, torch.ones_like(sizes)), sizes.double()
 
 
 Update = Tensor | OuterSum

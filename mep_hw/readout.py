@@ -11,6 +11,7 @@ from mep_hw import machine
 from mep_hw.cards import BackendCard, DeviceCard, SettleOptions
 from mep_hw.errors import DataError
 from mep_hw.model import Model
+from mep_hw.state import Settled
 from mep_hw.substrates.base import Substrate
 
 
@@ -32,8 +33,8 @@ def _cards() -> tuple[BackendCard, DeviceCard | None]:
     return machine.cards("cpu")  # read once: this stands in every forward call
 
 
-def read_out(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The settled free read-out (batch, outputs), and the inputs (batch, *input_shape) as the machine takes them.
+def free_phase(model: Model, x: Tensor) -> tuple[Settled, Tensor]:
+    """The settled free phase, and the inputs (batch, *input_shape) as the machine takes them.
 
     Raises:
         DataError: samples of another size than the model's input.
@@ -45,4 +46,4 @@ def read_out(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
         )  # fmt: skip
     substrate = machine_for(model)
     inputs = model.centred(substrate.tensor(x.reshape(len(x), *model.input_shape)))
-    return substrate.settle(inputs).output, inputs
+    return substrate.settle(inputs), inputs

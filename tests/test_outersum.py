@@ -52,6 +52,31 @@ def test_products_scaling_and_transpose(factors: OuterSum) -> None:
     assert factors.scale == -0.7  # none of them changed the original
 
 
+@pytest.mark.parametrize("left_size", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("right_size", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("scale", [1e-36, -0.7, 1e36])
+@pytest.mark.parametrize("balanced", [True, False], ids=["balanced", "one size a column"])
+def test_the_norm_is_that_of_the_matrix_for_any_size_of_entries(
+    left_size: float, right_size: float, scale: float, balanced: bool
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    left, right = (torch.randn(n, 6, generator=generator) for n in (7, 5))
+    if not balanced:  # columns of all sizes, whose products are alike
+        sizes = 10.0 ** torch.arange(-3, 3)
+        left, right = left * sizes, right / sizes
+    factors = OuterSum(left * left_size, right * right_size, scale)
+    exact = OuterSum(factors.left.double(), factors.right.double(), scale).dense().norm()
+    assert float(factors.norm()) == pytest.approx(float(exact), rel=1e-5, abs=0)
+
+
+def test_the_norm_of_nothing_and_of_nan() -> None:
+    assert float(OuterSum(torch.zeros(4, 3), torch.ones(5, 3)).norm()) == 0.0
+    assert float(OuterSum(torch.ones(4, 0), torch.ones(5, 0)).norm()) == 0.0
+    broken = torch.ones(4, 3)
+    broken[2, 1] = float("nan")
+    assert bool(OuterSum(broken, torch.ones(5, 3)).norm().isnan())
+
+
 def test_a_dense_update_passes_through() -> None:
     update = torch.ones(2, 2)
     assert dense(update) is update

@@ -97,6 +97,18 @@ def transformer() -> Case:
     return _double(module, torch.randint(0, 11, (4, 6)), torch.randint(0, 11, (4, 6)))
 
 
+def encoder(kind: type[nn.TransformerEncoder] = nn.TransformerEncoder) -> Case:
+    """Layers in an nn.TransformerEncoder, with normalisation first and at the end."""
+    torch.manual_seed(6)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True, norm_first=True)
+    whole = kind(layer, 2, norm=nn.LayerNorm(8), enable_nested_tensor=False)
+    with torch.no_grad():
+        for p in whole.parameters():  # the layers are copies of one
+            p.add_(0.1 * torch.randn_like(p))
+    module = nn.Sequential(nn.Embedding(11, 8), whole, nn.Linear(8, 11))
+    return _double(module, torch.randint(0, 11, (4, 6)), torch.randint(0, 11, (4, 6)))
+
+
 def attention() -> Case:
     torch.manual_seed(5)
     module = Attended()
@@ -108,7 +120,7 @@ def attention() -> Case:
 CASES: dict[str, Callable[[], Case]] = {
     "2 hidden": lambda: mlp(2), "8 hidden": lambda: mlp(8), "16 hidden": lambda: mlp(16),
     "cross entropy": lambda: mlp(2, loss="cross_entropy"), "conv": conv, "conv1d": conv1d, "residual": residual,
-    "transformer": transformer, "attention": attention,
+    "transformer": transformer, "attention": attention, "encoder": encoder,
 }  # fmt: skip
 
 

@@ -17,10 +17,11 @@ from mep_hw.cli.options import merged
 from mep_hw.cli.train import start
 from mep_hw.errors import InputError
 from mep_hw.files import require_writable, write_atomic
+from mep_hw.studies import rules_table
 from mep_hw.studies.accuracy import accuracy_over_seeds
 from mep_hw.studies.rule_variants import TASKS, variants
 from mep_hw.studies.rules import RuleStudy
-from mep_hw.studies.rules_plot import long_means, plot_rules
+from mep_hw.studies.rules_plot import plot_rules
 from mep_hw.studies.wires import APPROXIMATIONS, LARGEST, wire_errors
 from mep_hw.studies.wires_plot import plot_wires
 from mep_hw.training.run import Run
@@ -67,18 +68,30 @@ def rules(
     out: Annotated[Path, typer.Option(help="Folder for the table and its plots.", show_default=False)],
     hours: Annotated[float, typer.Option(min=0, help="Start no run after this time; the next call goes on.")] = 6.0,
     threads: flags.Threads = 1,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table as pages on GitHub have it.")
+    ] = False,
     as_json: flags.Json = False,
 ) -> None:
-    """Compare all rules, free and bounded, each at its best learning rate. Goes on where a former call stopped."""
+    """Compare all rules, free and bounded, each at its best learning rate. Goes on where a former call stopped.
+
+    With --hours 0 nothing is run, and the table of what there is is printed.
+    """
+    if as_json and as_markdown:
+        raise InputError("study", "markdown", True, rule="stands beside json", fix="give one of them")
     torch.set_num_threads(threads)
     table = RuleStudy(task, out, lambda text: print(text, file=sys.stderr, flush=True), hours).run(variants())
     plot_rules(table, out / f"rules-{task}.png")
     if as_json:
         output.print_json({"rows": table["rows"]})
         return
-    ranked = sorted(table["rows"], key=lambda row: row["short_mean"] if row["short_mean"] is not None else 1.0)
-    columns = ("variant", "lr", "short mean", "after 1", "after 3", "after 10")
-    output.rows(columns, [[r["variant"], r["lr"], r["short_mean"], *long_means(r)] for r in ranked])
+    if as_markdown:
+        output.line(rules_table.markdown(table))
+        return
+    output.rows(rules_table.COLUMNS, rules_table.cells(table))
+    output.line("Test errors in percent. Edge: a rate beyond the five may be better.")
+    if missing := rules_table.missing(table):
+        output.line(f"Not finished: {'; '.join(missing)}")
 
 
 @study.command()

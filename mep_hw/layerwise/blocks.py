@@ -1,15 +1,16 @@
 """A module cut into blocks f_1 .. f_L, each of which maps one tensor to one tensor and owns its parameters.
 
 In an `nn.Sequential` a module with parameters and the ones without that follow it make one block, so that a state sits
-after every activation; modules without parameters at the very front join the first block. Anything else than a
-Sequential has no order that could be read off, and its blocks must be given. Batches are dimension 0 everywhere.
+after every activation; modules without parameters at the very front join the first block. An `nn.TransformerEncoder`
+called without masks is such a sequence too, of its layers and its final norm. Anything else has no order that could be
+read off: inside a sequence it is one block, and as the model itself it needs its blocks given. Batches are dimension 0
+everywhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
 
 from torch import Tensor, nn
 
@@ -65,20 +66,22 @@ class Block:
 
 
 def find(module: nn.Module, blocks: Sequence[nn.Module] | None = None) -> list[Block]:
-    """The blocks of `module`, from input to output; `blocks` gives them where it is no nn.Sequential.
+    """The blocks of `module`, from input to output; `blocks` gives them where it is no sequence.
 
     Raises:
         ModelError: there is nothing to cut, or no block has parameters.
     """
+    sequence = _inside(module)
     if blocks is not None:
         paths = {id(part): path for path, part in module.named_modules()}
         parts = [(paths.get(id(part), f"blocks[{n}]"), part) for n, part in enumerate(blocks)]
         found = [Block((part,)) for part in parts]
-    elif _is_sequential(module):
-        found = _cut(list(_flat(module, "")))
+    elif sequence is not None:
+        found = _cut(list(_flat(sequence, "")))
     else:
         raise ModelError(
-            "layerwise", "model", type(module).__name__, rule="is no nn.Sequential, so its blocks are not known",
+            "layerwise", "model", type(module).__name__,
+            rule="is no nn.Sequential (or plain nn.TransformerEncoder), so its blocks are not known",
             fix="give blocks=[...], the modules it calls one after the other",
         )  # fmt: skip
     if not any(block.parameters() for block in found):
@@ -98,14 +101,29 @@ def _cut(parts: Sequence[Part]) -> list[Block]:
     return [Block(tuple(group)) for group in groups if group]
 
 
-def _flat(module: nn.Sequential, prefix: str) -> Iterator[Part]:
-    for name, part in enumerate(module):  # not named_children(), which leaves out a module's second use
-        if _is_sequential(part):
-            yield from _flat(part, f"{prefix}{name}.")
-        else:
+def _flat(sequence: Sequence[Part], prefix: str) -> Iterator[Part]:
+    for name, part in sequence:
+        inner = _inside(part)
+        if inner is None:
             yield f"{prefix}{name}", part
+        else:
+            yield from _flat(inner, f"{prefix}{name}.")
 
 
-def _is_sequential(module: nn.Module) -> TypeGuard[nn.Sequential]:
-    # A subclass with a forward of its own may compute anything.
-    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+def _inside(module: nn.Module) -> list[Part] | None:
+    """What `module` calls one after the other, doing nothing else; None where it may do anything.
+
+    A subclass with a forward of its own may compute anything. So may layers of an encoder that are no
+    TransformerEncoderLayer, which need not take one tensor. Layers that share weights have to stay in one block.
+    """
+    forward = type(module).forward
+    if isinstance(module, nn.Sequential) and forward is nn.Sequential.forward:
+        return [(str(n), part) for n, part in enumerate(module)]  # named_children() leaves out a second use
+    if isinstance(module, nn.TransformerEncoder) and forward is nn.TransformerEncoder.forward:
+        layers = [*module.layers]
+        weights = [id(p) for layer in layers for p in layer.parameters()]
+        if len(set(weights)) < len(weights) or not all(isinstance(k, nn.TransformerEncoderLayer) for k in layers):
+            return None
+        parts = [(f"layers.{n}", layer) for n, layer in enumerate(layers)]
+        return parts if module.norm is None else [*parts, ("norm", module.norm)]
+    return None

@@ -25,6 +25,7 @@ from mep_hw.layerwise.frozen import Statistics, buffers
 from mep_hw.layerwise.loss import Loss, choose
 from mep_hw.layerwise.settle import Nudged, settle
 from mep_hw.layerwise.supported import check_mode, check_structure
+from mep_hw.ranges import COUNT, NOT_NEGATIVE, require
 
 NAMES = ("centered", "one_sided", "richardson")
 GROWTH = 10.0  # a residual above this multiple of the first one is running away; a kink alone moves it by less
@@ -42,7 +43,7 @@ class Layerwise:
     """The energy of `module`; from now on every call of the module is taken for a free phase.
 
     Args:
-        module: an nn.Sequential, or any module when `blocks` are given.
+        module: an nn.Sequential or nn.TransformerEncoder, or any module when `blocks` are given.
         blocks: modules that `module` calls one after the other, each from one tensor to one tensor.
 
     Raises:
@@ -105,11 +106,12 @@ class Layerwise:
         Raises:
             InputError: a value out of range, or no forward call before.
             DataError: the target does not fit the output.
-            ModelError: the blocks do not compute what the module did.
+            ModelError: the blocks do not compute what the module did, or one has no gradient to its input.
             DivergenceError: a nudged phase left the finite range or moved away from its fixed point.
         """
         strengths = _nodes(estimator, beta)
-        _require_settling(tolerance, sweeps)
+        require("layerwise", "tolerance", tolerance, NOT_NEGATIVE, "1e-4 is a good start")
+        require("layerwise", "sweeps", sweeps, COUNT, "20 is a good start")
         x, output = self._free()
         cost = choose(target, loss)
         target = cost.fit(output, target)
@@ -178,13 +180,6 @@ def _nodes(name: str, beta: float) -> list[tuple[float, float]]:
         raise InputError("estimator", value=name, rule=f"is not one of {', '.join(NAMES)}", fix="choose one of them")
     ends = [end for plus, minus, weight in found.pairs for end in ((plus, weight), (minus, -weight))]
     return [(node * beta, weight / beta) for node, weight in ends if node]
-
-
-def _require_settling(tolerance: float, sweeps: int) -> None:
-    if not 0 <= tolerance < float("inf"):
-        raise InputError("layerwise", "tolerance", tolerance, rule="must be at least 0", fix="use for example 1e-4")
-    if sweeps < 1:
-        raise InputError("layerwise", "sweeps", sweeps, rule="must be at least 1", fix="use for example 20")
 
 
 def _require_settled(nudged: Nudged, loss: Loss) -> None:

@@ -22,11 +22,10 @@ class Statistics:
     """Listens to the batch normalisations of `blocks`; `clear` before a forward pass, `frozen` after it."""
 
     def __init__(self, blocks: Sequence[Block]) -> None:
-        found = {id(m): (path, m) for b in blocks for path, m in b.modules() if isinstance(m, BatchNorm)}
-        self.paths = {key: path for key, (path, _) in found.items()}
-        self.modules = [module for _, module in found.values()]
-        self.handles: list[RemovableHandle] = [m.register_forward_pre_hook(self._hear) for m in self.modules]
-        self.seen: dict[int, tuple[Tensor, Tensor]] = {}
+        # By module and not by id, so that a deep copy of a model has those of its own modules.
+        self.paths = {m: path for b in blocks for path, m in b.modules() if isinstance(m, BatchNorm)}
+        self.handles: list[RemovableHandle] = [m.register_forward_pre_hook(self._hear) for m in self.paths]
+        self.seen: dict[BatchNorm, tuple[Tensor, Tensor]] = {}
         self.listening = False
 
     def clear(self) -> None:
@@ -40,26 +39,26 @@ class Statistics:
     def _hear(self, module: BatchNorm, inputs: tuple[Tensor, ...]) -> None:
         if not self.listening or not (module.training or module.running_mean is None):
             return
-        if id(module) in self.seen:
-            path = self.paths[id(module)]
+        if module in self.seen:
+            path = self.paths[module]
             raise ModelError(
                 f"module {path} ({type(module).__name__})", rule="is used twice, with statistics of its own each time",
                 fix="use one module for each place",
             )  # fmt: skip
         value = inputs[0].detach()
         over = [d for d in range(value.dim()) if d != 1]
-        self.seen[id(module)] = value.mean(over), value.var(over, correction=0)
+        self.seen[module] = value.mean(over), value.var(over, correction=0)
 
     @contextmanager
     def frozen(self) -> Generator[None]:
         """Inside, the normalisations use the statistics heard last and change no buffer."""
-        held = [m for m in self.modules if id(m) in self.seen]
+        held = list(self.seen)
         before = [(m.training, m.running_mean, m.running_var) for m in held]
         listening, self.listening = self.listening, False
         try:
             for module in held:
                 module.training = False
-                module.running_mean, module.running_var = self.seen[id(module)]
+                module.running_mean, module.running_var = self.seen[module]
             yield
         finally:
             self.listening = listening

@@ -18,7 +18,7 @@ from mep_hw.layerwise.blocks import Block
 
 SUPPORTED = (
     "supported are modules from one tensor to one: Linear, convolutions, normalisation, activations, pooling, a first "
-    "Embedding, TransformerEncoderLayer, MultiheadAttention as self-attention, your own"
+    "Embedding, TransformerEncoder, its layers, MultiheadAttention as self-attention, your own"
 )
 SEVERAL = (nn.RNNBase, nn.RNNCellBase, nn.Bilinear, nn.Transformer, nn.TransformerDecoder, nn.TransformerDecoderLayer)
 

@@ -1,11 +1,13 @@
 """Contrasts of a `mep_hw.Model`: its own Hopfield energy, settled by the cpu machine in the format of its weights.
 
-The free phase of the forward call is settled again for the contrast, because an estimator owns all its phases.
+An estimator settles all its phases itself. Its free phase sets out from that of the forward call and is through after
+one sweep, unless somebody changed weights in between, which then costs sweeps and no accuracy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from mep_hw.errors import DataError, InputError
 from mep_hw.model import Model
 from mep_hw.optimizers.options import WHERE, Nudging
 from mep_hw.outersum import Update
+from mep_hw.state import Settled
 
 
 class HopfieldSource:
@@ -24,6 +27,7 @@ class HopfieldSource:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.x: Tensor | None = None
+        self.free: Settled | None = None  # of the last forward call
         model.listeners.append(self._hear)
 
     def contrasts(self, target: Tensor, how: Nudging, wanted: Collection[Tensor]) -> dict[Tensor, Update]:
@@ -35,13 +39,13 @@ class HopfieldSource:
             raise InputError(WHERE, "loss", how.loss, rule=rule, fix="leave it out")
         machine = readout.machine_for(model, how.settle_steps, how.tolerance)
         inputs, y = machine.tensor(self.x), machine.tensor(self._target(target, len(self.x)))
-        found = estimator.make(how.estimator, how.beta).total(machine, inputs, y)
+        found = estimator.make(how.estimator, how.beta).total(machine, inputs, y, self.free)
         pairs = [*zip(model.weights, found.weights, strict=True), *zip(model.biases, found.biases, strict=True)]
         asked = {id(p) for p in wanted}
         return {p: value for p, value in pairs if p is not None and value is not None and id(p) in asked}
 
     def forget(self) -> None:
-        self.x = None
+        self.x = self.free = None
 
     def close(self) -> None:
         self.model.listeners.remove(self._hear)
@@ -49,8 +53,9 @@ class HopfieldSource:
     def order(self) -> list[Tensor]:
         return self.model.parameters()
 
-    def _hear(self, inputs: Tensor) -> None:
-        self.x = inputs.clone()
+    def _hear(self, inputs: Tensor, free: Settled) -> None:
+        state = [value.clone() for value in free.state]  # the caller may change the read-out in place
+        self.x, self.free = inputs.clone(), replace(free, state=state, below=None, static=None)
 
     def _target(self, target: Tensor, batch: int) -> Tensor:
         """(batch, outputs), floating."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from mep_hw.errors import InputError
 from mep_hw.layerwise.energy import NAMES
 from mep_hw.layerwise.loss import LOSSES
+from mep_hw.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, require
 
 WHERE = "optimizer"
 MODES = ("ep", "backprop")
@@ -33,14 +33,11 @@ class Nudging:
     loss: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.beta < math.inf:
-            raise _wrong("beta", self.beta, "must be above 0 and finite", "0.01 is a good start")
-        if self.settle_steps < 1:
-            raise _wrong("settle_steps", self.settle_steps, "must be at least 1", "20 is a good start")
+        require(WHERE, "beta", self.beta, POSITIVE, "0.01 is a good start")
+        require(WHERE, "settle_steps", self.settle_steps, COUNT, "20 is a good start")
+        require(WHERE, "tolerance", self.tolerance, NOT_NEGATIVE, "1e-3 is a good start")
         if self.estimator not in NAMES:
             raise _wrong("estimator", self.estimator, f"is not one of {', '.join(NAMES)}", "choose one of them")
-        if not 0 <= self.tolerance < math.inf:
-            raise _wrong("tolerance", self.tolerance, "must be at least 0 and finite", "1e-3 is a good start")
         if self.loss is not None and self.loss not in LOSSES:
             raise _wrong("loss", self.loss, f"is not one of {', '.join(LOSSES)}", "choose one of them, or leave it out")
 
@@ -72,28 +69,33 @@ def bound(use_spectral_constraint: bool, gamma: float | None) -> float | None:
             raise _wrong("gamma", gamma, "has no effect without the constraint", "set use_spectral_constraint=True")
         return None
     gamma = 0.95 if gamma is None else gamma
-    if not 0 < gamma <= 1:
-        raise _wrong("gamma", gamma, "must be above 0 and at most 1", "0.95 is usual")
+    require(WHERE, "gamma", gamma, SHARE, "0.95 is usual")
     return gamma
 
 
 def check_group(group: Mapping[str, Any]) -> None:
-    """One parameter group, with its defaults filled in.
+    """One parameter group as it is given, with its defaults filled in.
 
     Raises:
-        InputError: a number out of range.
+        InputError: an unknown entry, or a number out of range.
     """
     unknown = group.keys() - {"params", "lr", "momentum", "nesterov", "weight_decay", "initial_lr"}
     if unknown:
         known = "lr, momentum, nesterov and weight_decay"
         raise _wrong("parameter group", ", ".join(sorted(unknown)), f"is not one of {known}", "leave it out")
-    lr, momentum, decay = float(group["lr"]), float(group["momentum"]), float(group["weight_decay"])
-    if not 0 < lr < math.inf:
-        raise _wrong("lr", lr, "must be above 0 and finite", "0.02 is a good start")
-    if not 0 <= momentum < 1:
-        raise _wrong("momentum", momentum, "must be at least 0 and below 1", "0.95 is usual")
-    if not 0 <= decay < math.inf:
-        raise _wrong("weight_decay", decay, "must be at least 0 and finite", "0 switches it off")
+    require(WHERE, "lr", group["lr"], POSITIVE, "0.02 is a good start")
+    check_numbers(group)
+
+
+def check_numbers(group: Mapping[str, Any]) -> None:
+    """The numbers of a group as a step finds them: schedulers may have changed them, down to an lr of 0.
+
+    Raises:
+        InputError: a number out of range.
+    """
+    require(WHERE, "lr", group["lr"], NOT_NEGATIVE, "see who sets it: the group, its scheduler or a loaded state")
+    require(WHERE, "momentum", group["momentum"], BELOW_ONE, "0.95 is usual")
+    require(WHERE, "weight_decay", group["weight_decay"], NOT_NEGATIVE, "0 switches it off")
 
 
 def _wrong(field: str, value: object, rule: str, fix: str) -> InputError:

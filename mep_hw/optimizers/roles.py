@@ -25,10 +25,10 @@ ELEMENTWISE = (nn.LayerNorm, nn.RMSNorm)
 
 @dataclass(frozen=True)
 class Roles:
-    """Ids of the parameters that get a matrix rule, and of those under the spectral bound."""
+    """The parameters that get a matrix rule, and those under the spectral bound."""
 
-    matrices: frozenset[int]
-    bounded: frozenset[int]
+    matrices: frozenset[Tensor]
+    bounded: frozenset[Tensor]
 
 
 def assign(held: Sequence[Tensor], model: nn.Module | Model | None, order: Sequence[Tensor], bound: bool) -> Roles:
@@ -38,8 +38,8 @@ def assign(held: Sequence[Tensor], model: nn.Module | Model | None, order: Seque
         InputError: a bound was asked for, and none of the parameters held can have one.
     """
     tables, digital = _special(model)
-    weights = [p for p in order if p.dim() >= 2 and id(p) not in digital]
-    matrices = frozenset(id(p) for p in held if p.dim() >= 2 and id(p) not in digital | tables)
+    weights = [p for p in order if p.dim() >= 2 and p not in digital]
+    matrices = frozenset(p for p in held if p.dim() >= 2 and p not in digital | tables)
     if not bound:
         return Roles(matrices, frozenset())
     if isinstance(model, Model):
@@ -47,7 +47,7 @@ def assign(held: Sequence[Tensor], model: nn.Module | Model | None, order: Seque
         hidden = any(0 < model.couplings[c].source and model.couplings[c].target < model.depth for c in model.trainable)
     else:
         chosen, hidden = weights[1:-1] or weights[-1:], len(weights) > 2
-    found = frozenset(id(p) for p in chosen) & matrices
+    found = frozenset(chosen) & matrices
     if not found:
         raise InputError(
             WHERE, "use_spectral_constraint", True,
@@ -60,9 +60,9 @@ def assign(held: Sequence[Tensor], model: nn.Module | Model | None, order: Seque
     return Roles(matrices, found)
 
 
-def _special(model: nn.Module | Model | None) -> tuple[set[int], set[int]]:
-    """Ids of embedding tables, and of weights that scale element by element."""
+def _special(model: nn.Module | Model | None) -> tuple[set[Tensor], set[Tensor]]:
+    """Embedding tables, and weights that scale element by element."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    tables = {id(p) for m in modules if isinstance(m, TABLES) for p in m.parameters(recurse=False)}
-    scales = {id(p) for m in modules if isinstance(m, ELEMENTWISE) for p in m.parameters(recurse=False)}
+    tables: set[Tensor] = {p for m in modules if isinstance(m, TABLES) for p in m.parameters(recurse=False)}
+    scales: set[Tensor] = {p for m in modules if isinstance(m, ELEMENTWISE) for p in m.parameters(recurse=False)}
     return tables, scales

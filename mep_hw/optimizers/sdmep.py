@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from mep_hw.errors import InputError
 from mep_hw.optimizers.options import WHERE
 from mep_hw.optimizers.smep import SMEPOptimizer
+from mep_hw.ranges import SHARE, SIZE, require
 from mep_hw.rules import Dion, Rule
 
 
@@ -27,6 +27,8 @@ class SDMEPOptimizer(SMEPOptimizer):
         InputError, ModelError: as `SMEPOptimizer` does.
     """
 
+    _own = (*SMEPOptimizer._own, "rank_frac", "dion_thresh")
+
     def __init__(
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
@@ -37,12 +39,8 @@ class SDMEPOptimizer(SMEPOptimizer):
         use_error_feedback: bool = True,
         **others: Any,
     ) -> None:
-        for field, value, holds, rule in (
-            ("rank_frac", rank_frac, 0 < rank_frac <= 1, "must be above 0 and at most 1"),
-            ("dion_thresh", dion_thresh, dion_thresh >= 0, "must be at least 0"),
-        ):
-            if not holds:
-                raise InputError(WHERE, field, value, rule=rule, fix="leave it out for the default")
+        require(WHERE, "rank_frac", rank_frac, SHARE, "leave it out for the default")
+        require(WHERE, "dion_thresh", dion_thresh, SIZE, "leave it out for the default")
         self.rank_frac, self.dion_thresh = rank_frac, dion_thresh
         super().__init__(params, lr, use_error_feedback=use_error_feedback, **others)
 

@@ -8,7 +8,7 @@ backprop the optimizer is a rule on `.grad`, for comparison and for whatever has
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class SMEPOptimizer(torch.optim.Optimizer):
         params: parameters or groups of them, as for any torch optimizer.
         lr: length of an update, in the spectral norm of a square matrix; Adam's for vectors and embeddings.
         model: whose forward call is the free phase; None in mode ep: `step` is given x, target and model.
-        blocks: modules that `model` calls one after the other, where it is no nn.Sequential.
+        blocks: modules that `model` calls one after the other, where it is no nn.Sequential or nn.TransformerEncoder.
         mode: ep or backprop.
         beta, settle_steps, estimator, tolerance, loss: of mode ep, see `mep_hw.optimizers.options.Nudging`.
         momentum, nesterov: of Muon; momentum is beta1 of Adam too.
@@ -42,7 +42,12 @@ class SMEPOptimizer(torch.optim.Optimizer):
     Raises:
         InputError: a value out of range, or one that has no effect with the others.
         ModelError: a module that has no layerwise energy, by its path.
+
+    A deep copy or a pickle takes parameters and model along: copy.deepcopy((model, optimizer)) gives a pair that trains
+    by itself. Step hooks of the user stay with the original, as with every torch optimizer.
     """
+
+    _own: ClassVar[tuple[str, ...]] = ("mode", "seed", "bound", "use_error_feedback", "phases", "_roles", "_known")
 
     def __init__(
         self,
@@ -73,7 +78,7 @@ class SMEPOptimizer(torch.optim.Optimizer):
         self.bound = options.bound(use_spectral_constraint, gamma)
         self.use_error_feedback = use_error_feedback
         self._roles: Roles | None = None
-        self._known: set[int] = set()  # ids of parameters whose memory fits their rule
+        self._known: set[Tensor] = set()  # parameters whose memory fits their rule
         self.phases = Phases(nudging, blocks)
         super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay})
         if model is not None:
@@ -96,6 +101,11 @@ class SMEPOptimizer(torch.optim.Optimizer):
             raise
         self._roles = None  # worked out again at the next step
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold. Named one by one: a scheduler leaves a `step` bound to the original here."""
+        own = {field: getattr(self, field) for field in self._own}
+        return super().__getstate__() | own
+
     @torch.no_grad()
     def step(  # type: ignore[override]
         self,
@@ -116,10 +126,14 @@ class SMEPOptimizer(torch.optim.Optimizer):
             What the closure returned, else None.
 
         Raises:
-            InputError: an argument that is missing or does not belong to the mode, or no forward call before.
+            InputError: an argument that is missing or does not belong to the mode, no forward call before, or a number
+                of a group that was set out of range.
+            ModelError: a block without a gradient to its input.
             DivergenceError: a contrast, gradient or new value is not finite; nothing was changed.
         """
         result: Any = None
+        for group in self.param_groups:
+            options.check_numbers(group)
         if self.mode == "backprop":
             refuse(self.mode, x=x, target=target, model=model)
             if closure is not None:
@@ -160,22 +174,22 @@ class SMEPOptimizer(torch.optim.Optimizer):
         return Muon(momentum=group["momentum"], nesterov=group["nesterov"])
 
     def _rule(self, group: dict[str, Any], p: Tensor, roles: Roles) -> Rule:
-        if id(p) in roles.matrices:
+        if p in roles.matrices:
             rule: Rule = Decayed(self.matrix_rule(group, tuple(p.shape)), group["weight_decay"])
         else:
             rule = Adam(beta1=group["momentum"])
-        if self.bound is not None and id(p) in roles.bounded:
+        if self.bound is not None and p in roles.bounded:
             rule = Bounded(rule, self.bound, "soft_cap")  # holds at every step; hammer is for saving cycles
         return ErrorFeedback(rule, Rounded(p.dtype)) if self.use_error_feedback else rule
 
     def _memory(self, p: Tensor, rule: Rule) -> Memory:
         """What is remembered for `p`; made at its first step, and held against the rule once after a load."""
-        if id(p) not in self._known:
+        if p not in self._known:
             number = next(n for n, held in enumerate(self._held()) if held is p)
             generator = torch.Generator(p.device).manual_seed(self.seed + number)
             fresh = rule.init(tuple(p.shape), generator, wide(p.dtype))
             self.state[p] = check_memory(self.state.get(p) or fresh, fresh, self._name(p))
-            self._known.add(id(p))
+            self._known.add(p)
         return self.state[p]
 
     def _held(self) -> list[Tensor]:

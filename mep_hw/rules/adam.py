@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.outersum import Update, dense
+from mep_hw.ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, require
 from mep_hw.rules.base import LocalStates, Memory, Rule
 
 BIAS_LR = 0.003  # for the biases of rules that are made for matrices
@@ -21,13 +22,23 @@ BIAS_LR = 0.003  # for the biases of rules that are made for matrices
 
 @dataclass(frozen=True)
 class Adam(Rule):
-    """beta1 and beta2 in [0, 1), eps > 0, weight_decay >= 0 (L2, added to the gradient)."""
+    """beta1 and beta2 in [0, 1), eps > 0, weight_decay >= 0 (L2, added to the gradient).
+
+    Raises:
+        InputError: a number out of range.
+    """
 
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
     weight_decay: float = 0.0
     name = "adam"
+
+    def __post_init__(self) -> None:
+        require("rule adam", "beta1", self.beta1, BELOW_ONE, "0.9 is usual")
+        require("rule adam", "beta2", self.beta2, BELOW_ONE, "0.999 is usual")
+        require("rule adam", "eps", self.eps, POSITIVE, "1e-8 is usual")
+        require("rule adam", "weight_decay", self.weight_decay, NOT_NEGATIVE, "0 switches it off")
 
     @property
     def needs_weights(self) -> bool:  # type: ignore[override]

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from mep_hw.outersum import Update
+from mep_hw.outersum import OuterSum, Update
+from mep_hw.ranges import POSITIVE, require
 from mep_hw.rules.base import LocalStates, Memory, Rule, Wrapper
 
 
 @dataclass(frozen=True)
 class Clipped(Wrapper):
-    """limit > 0, in units of the contrast."""
+    """limit > 0, in units of the contrast.
+
+    Raises:
+        InputError: a limit out of range.
+    """
 
     limit: float = 1.0
+
+    def __post_init__(self) -> None:
+        require("clipping", "limit", self.limit, POSITIVE, "give the length that contrasts usually have")
 
     def step(
         self,
@@ -29,7 +38,8 @@ class Clipped(Wrapper):
         weights: Tensor | None = None,
         states: LocalStates | None = None,
     ) -> tuple[Update, Memory]:
-        size = float(contrast.norm())
+        # In float64: the squares of large float32 entries overflow, and a contrast would be shortened to nothing.
+        size = float(contrast.norm() if isinstance(contrast, OuterSum) else contrast.norm(dtype=torch.float64))
         if size > self.limit:
             contrast = contrast * (self.limit / size)
         return self.inner(contrast, memory, lr=lr, weights=weights, states=states)

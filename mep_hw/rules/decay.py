@@ -8,14 +8,22 @@ import torch
 from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update
+from mep_hw.ranges import NOT_NEGATIVE, require
 from mep_hw.rules.base import LocalStates, Memory, Wrapper
 
 
 @dataclass(frozen=True)
 class Decayed(Wrapper):
-    """rate > 0, a multiple of the learning rate. The update becomes dense; biases do not decay."""
+    """rate >= 0, a multiple of the learning rate. The update becomes dense; biases do not decay.
+
+    Raises:
+        InputError: a rate out of range.
+    """
 
     rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        require("weight decay", "rate", self.rate, NOT_NEGATIVE, "0 switches it off")
 
     @property
     def needs_weights(self) -> bool:  # type: ignore[override]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mep_hw.errors import InputError
 from mep_hw.outersum import OuterSum, Update
+from mep_hw.ranges import BELOW_ONE, COUNT, SHARE, require
 from mep_hw.rules.adam import BIAS_LR, Adam
 from mep_hw.rules.base import LocalStates, Memory, Rule
 from mep_hw.rules.scale import scale
@@ -43,10 +44,11 @@ class Dion(Rule):
     def __post_init__(self) -> None:
         if self.rank is not None and self.fraction is not None:
             raise InputError("rule dion", "rank", self.rank, rule="stands beside a fraction", fix="give one of them")
-        if self.rank is not None and self.rank < 1:
-            raise InputError("rule dion", "rank", self.rank, rule="must be at least 1", fix="8 is a good start")
-        if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise InputError("rule dion", "fraction", self.fraction, rule="must be in (0, 1]", fix="use 0.25")
+        if self.rank is not None:
+            require("rule dion", "rank", self.rank, COUNT, "8 is a good start")
+        if self.fraction is not None:
+            require("rule dion", "fraction", self.fraction, SHARE, "0.25 is a good start")
+        require("rule dion", "momentum", self.momentum, BELOW_ONE, "0.95 is usual")
 
     def width(self, shape: tuple[int, ...]) -> int:
         """The rank r for weights of this shape."""

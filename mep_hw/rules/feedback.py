@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update, dense
+from mep_hw.ranges import COUNT, require
 from mep_hw.rules.base import LocalStates, Memory, Wrapper
 
 
@@ -42,10 +43,17 @@ class Rounded:
 
 @dataclass(frozen=True)
 class Truncated:
-    """The `rank` strongest directions of an update, as an `OuterSum`: so many addressing cycles of an array."""
+    """The `rank` (>= 1) strongest directions of an update, as an `OuterSum`: so many addressing cycles of an array.
+
+    Raises:
+        InputError: a rank out of range.
+    """
 
     rank: int
     needs_weights = False
+
+    def __post_init__(self) -> None:
+        require("error feedback", "rank", self.rank, COUNT, "8 is a good start")
 
     def __call__(self, intended: Tensor, weights: Tensor | None) -> Update:
         left, values, right = torch.linalg.svd(intended.flatten(1), full_matrices=False)

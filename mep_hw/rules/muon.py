@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update
+from mep_hw.ranges import BELOW_ONE, require
 from mep_hw.rules.adam import BIAS_LR, Adam
 from mep_hw.rules.base import LocalStates, Memory, Rule
 from mep_hw.rules.orthogonal import orthogonalise
@@ -25,7 +26,11 @@ from mep_hw.rules.scale import scale
 
 @dataclass(frozen=True)
 class Muon(Rule):
-    """momentum in [0, 1); `method` and `dtype` as for `orthogonalise`; `scale` a name in `rules.scale.SCALES`."""
+    """momentum in [0, 1); `method` and `dtype` as for `orthogonalise`; `scale` a name in `rules.scale.SCALES`.
+
+    Raises:
+        InputError: momentum out of range.
+    """
 
     momentum: float = 0.95
     nesterov: bool = True
@@ -34,6 +39,9 @@ class Muon(Rule):
     scale: str = "original"
     name = "muon"
     bias_lr = BIAS_LR
+
+    def __post_init__(self) -> None:
+        require("rule muon", "momentum", self.momentum, BELOW_ONE, "0.95 is usual")
 
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         return {"m": torch.zeros(shape, dtype=dtype, device=generator.device)}

@@ -21,13 +21,18 @@ from torch import Tensor
 
 from mep_hw.errors import DivergenceError
 from mep_hw.outersum import Update, dense
+from mep_hw.ranges import BELOW_ONE, COUNT, POSITIVE, require
 from mep_hw.rules.adam import BIAS_LR, Adam
 from mep_hw.rules.base import LocalStates, Memory, Rule
 
 
 @dataclass(frozen=True)
 class Natural(Rule):
-    """momentum and decay in [0, 1), damping and trust > 0, every >= 1."""
+    """momentum and decay in [0, 1), damping and trust > 0, every >= 1.
+
+    Raises:
+        InputError: a number out of range.
+    """
 
     momentum: float = 0.9
     decay: float = 0.95
@@ -37,6 +42,13 @@ class Natural(Rule):
     name = "natural"
     bias_lr = BIAS_LR
     needs_states = True
+
+    def __post_init__(self) -> None:
+        require("rule natural", "momentum", self.momentum, BELOW_ONE, "0.9 is usual")
+        require("rule natural", "decay", self.decay, BELOW_ONE, "0.95 is usual")
+        require("rule natural", "damping", self.damping, POSITIVE, "3 is a good start")
+        require("rule natural", "trust", self.trust, POSITIVE, "1 is a good start")
+        require("rule natural", "every", self.every, COUNT, "10 is a good start")
 
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         place, sides = generator.device, (shape[0], math.prod(shape[1:]))

@@ -13,16 +13,25 @@ import torch
 from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update
+from mep_hw.ranges import BELOW_ONE, NOT_NEGATIVE, require
 from mep_hw.rules.base import LocalStates, Memory, Rule
 
 
 @dataclass(frozen=True)
 class Sgd(Rule):
-    """momentum in [0, 1), weight_decay >= 0 (L2, added to the gradient)."""
+    """momentum in [0, 1), weight_decay >= 0 (L2, added to the gradient).
+
+    Raises:
+        InputError: a number out of range.
+    """
 
     momentum: float = 0.0
     weight_decay: float = 0.0
     name = "sgd"
+
+    def __post_init__(self) -> None:
+        require("rule sgd", "momentum", self.momentum, BELOW_ONE, "0.9 is usual")
+        require("rule sgd", "weight_decay", self.weight_decay, NOT_NEGATIVE, "0 switches it off")
 
     @property
     def needs_weights(self) -> bool:  # type: ignore[override]

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from mep_hw.errors import InputError
 from mep_hw.outersum import OuterSum, Update, dense
+from mep_hw.ranges import COUNT, POSITIVE, require
 from mep_hw.rules.base import LocalStates, Memory, Wrapper
 from mep_hw.rules.orthogonal import decompose
 from mep_hw.rules.softcap import soft_cap
@@ -55,13 +56,11 @@ class Bounded(Wrapper):
     cycles: int = 64
 
     def __post_init__(self) -> None:
-        if not 0 < self.bound < math.inf:
-            raise InputError("spectral bound", "bound", self.bound, rule="must be above 0", fix="0.9 is usual")
+        require("spectral bound", "bound", self.bound, POSITIVE, "0.9 is usual")
         if self.method not in METHODS:
             rule = f"is not one of {', '.join(METHODS)}"
             raise InputError("spectral bound", "method", self.method, rule=rule, fix="choose one of them")
-        if self.cycles < 1:
-            raise InputError("spectral bound", "cycles", self.cycles, rule="must be at least 1", fix="leave it out")
+        require("spectral bound", "cycles", self.cycles, COUNT, "leave it out")
 
     @property
     def needs_weights(self) -> bool:  # type: ignore[override]

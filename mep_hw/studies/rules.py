@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ BETA = 0.05
 class RuleStudy:
     """Runs what is missing in `folder/rules-TASK.json` and writes the file after every run.
 
+    Where nothing is missing, or `hours` is 0, the file is only read: it keeps the commit that its runs were made with.
+
     Args:
         tell: called with a line about every finished run.
         hours: stop before the first run after this time; the next call goes on.
@@ -49,10 +52,14 @@ class RuleStudy:
         self.task, self.path, self.tell = TASKS[task], folder / f"rules-{task}.json", tell
         self.deadline = time.monotonic() + 3600 * hours
         require_writable(folder)
-        self.data = load(self.task.data)
         self.runs: dict[str, dict[str, Any]] = {}
+        self.environment = environment()
         if self.path.exists():
-            self.runs = self._saved()
+            self.runs, self.environment = self._saved()
+
+    @cached_property
+    def data(self) -> Data:
+        return load(self.task.data)  # may be a download, which a look at the table does not need
 
     def run(self, subjects: Sequence[Variant]) -> dict[str, Any]:
         """The table over `subjects`; rows lack what there was no time for."""
@@ -71,13 +78,16 @@ class RuleStudy:
                     lr = chosen[variant]
                     assert lr is not None  # a variant with a score has one
                     self._once(_key("long", variant, lr, seed), lambda v=variant, r=lr, s=seed: self._long(v, r, s))
-        return self._save(subjects)
+        if not self.path.exists():
+            self._save(subjects)
+        return self._table(subjects)
 
     def _once(self, key: str, run: Callable[[], dict[str, Any]]) -> None:
         if key in self.runs or time.monotonic() > self.deadline:
             return
         started = time.monotonic()
         found = run()
+        self.environment = environment()
         self.runs[key] = found | {"seconds": round(time.monotonic() - started, 1)}
         self._save(variants())
         self.tell(f"{key}: {found['errors'] if 'errors' in found else found['error']}")
@@ -173,15 +183,15 @@ class RuleStudy:
         task = {key: value for key, value in asdict(self.task).items() if not key.endswith("rates")}
         return json.loads(json.dumps(task | {"nudged_sweeps": NUDGED_SWEEPS, "beta": BETA, "seeds": SEEDS}))
 
-    def _saved(self) -> dict[str, dict[str, Any]]:
-        """The runs of a former call.
+    def _saved(self) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+        """The runs of a former call, and the environment it had.
 
         Raises:
             CheckpointError: the file is no study of these settings.
         """
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
-            theirs, runs = found["settings"], found["runs"]
+            theirs, runs, where = found["settings"], found["runs"], found["environment"]
         except (json.JSONDecodeError, KeyError, TypeError):
             raise CheckpointError(
                 str(self.path), rule="holds no rule study", fix="choose another folder, or remove the file"
@@ -191,16 +201,17 @@ class RuleStudy:
                 raise CheckpointError(
                     str(self.path), name, theirs.get(name), rule=f"this study has {mine}", fix="choose another folder"
                 )
-        return runs
+        return runs, where
 
-    def _save(self, subjects: Sequence[Variant]) -> dict[str, Any]:
-        table = {
+    def _table(self, subjects: Sequence[Variant]) -> dict[str, Any]:
+        return {
             "settings": self._settings(), "rates": self.task.rates, "bounded_rates": self.task.bounded_rates,
-            "environment": environment(), "rows": [self._row(v) for v in subjects],
+            "environment": self.environment, "rows": [self._row(v) for v in subjects],
             "runs": self.runs,
         }  # fmt: skip
-        write_atomic(self.path, json.dumps(table, indent=1).encode())
-        return table
+
+    def _save(self, subjects: Sequence[Variant]) -> None:
+        write_atomic(self.path, json.dumps(self._table(subjects), indent=1).encode())
 
 
 def _key(stage: str, variant: Variant, lr: float, seed: int) -> str:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import io
-import statistics
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mep_hw.files import write_atomic
+from mep_hw.studies.rules_table import long_means, ranked
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHOWN = ("sgd", "adam", "muon", "dion 16", "natural")  # of whom the layers are drawn, free and bounded
-
-
-def long_means(row: dict[str, Any]) -> list[float | None]:
-    """Mean error over the seeds there are, after 1, 3 and 10 epochs; None where the variant did not get that far."""
-    found = row["long_errors"]
-    return [None if not found else statistics.mean(run[epoch] for run in found) for epoch in ("1", "3", "10")]
+TICKS = (1, 2, 5, 10, 20, 50)  # percent
 
 
 def plot_rules(table: dict[str, Any], path: Path) -> None:
+    """Write the picture of a study's `table` to `path`."""
+    image = io.BytesIO()
+    draw(table).savefig(image, format="png", dpi=130)
+    write_atomic(path, image.getvalue())
+
+
+def draw(table: dict[str, Any]) -> Figure:
     """Left: error per variant (dots are seeds). Right: per coupling, size of the contrast against the exact gradient,
     relative change of the weights in one step, and largest singular value; the probe halfway through the first run,
     since at its end the learning rate is zero."""
     from matplotlib.figure import Figure  # slow to import, and not needed for the numbers
+    from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullFormatter
 
-    rows = sorted((r for r in table["rows"] if r["short_mean"] is not None), key=lambda r: -r["short_mean"])
+    rows = ranked(table)[::-1]
     figure = Figure(figsize=(13, 6.5), layout="constrained")
     grid = figure.add_gridspec(3, 2, width_ratios=(1, 1.25))
     axes = figure.add_subplot(grid[:, 0])
@@ -35,6 +41,10 @@ def plot_rules(table: dict[str, Any], path: Path) -> None:
             if mean is not None:
                 axes.plot(100 * mean, place, marker=mark, color="#c0392b", markersize=9)
     axes.set(xlabel="test error (%)", xscale="log")
+    # A logarithmic axis by itself labels the ticks in between too, which then overlap.
+    axes.xaxis.set_major_locator(FixedLocator(TICKS))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(range(len(rows)), [f"{r['variant']}  (lr {r['lr']:g})" for r in rows], fontsize=8)
     axes.grid(axis="x", which="both", alpha=0.3)
     axes.set_title("blue: three seeds, tuning budget; red: 1, 3, 10 epochs over all images", fontsize=8)
@@ -59,8 +69,14 @@ def plot_rules(table: dict[str, Any], path: Path) -> None:
         panel.set_ylabel(title, fontsize=8)
         panel.set_yscale("log")
     if panels[0].lines:
-        panels[0].legend(fontsize=7, ncols=2, frameon=False, handlelength=4)
+        panels[0].legend(
+            fontsize=7,
+            ncols=5,
+            frameon=False,
+            handlelength=3,
+            columnspacing=1,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1),
+        )
     panels[-1].set_xlabel("coupling (1: from the input)")
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=130)
-    write_atomic(path, image.getvalue())
+    return figure

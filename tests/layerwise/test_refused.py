@@ -45,6 +45,11 @@ REFUSED = [
     (nn.Sequential(nn.Linear(4, 4), nn.LazyLinear(4)), r"module 1 \(LazyLinear\): is lazy"),
     (nn.Sequential(TIED, nn.ReLU(), TIED, nn.ReLU()), r"module 2 to 3: parameter = \(4, 4\): is shared with module 0"),
     (nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, 0.0)), r"module 0\.self_attn .*batch in dimension 1"),
+    (nn.TransformerEncoder(ENCODER, 2), r"module layers\.0\.self_attn \(MultiheadAttention\): is random.*eval mode"),
+    (
+        nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, 0.0), 2, enable_nested_tensor=False),
+        r"module layers\.0\.self_attn .*batch in dimension 1",
+    ),
     (nn.Sequential(nn.Linear(4, 4), nn.Embedding(3, 4)), r"module 1 \(Embedding\): needs integers"),
     (nn.Sequential(nn.Embedding(3, 4, max_norm=1.0)), r"module 0 \(Embedding\): changes its weights"),
     (nn.Sequential(nn.ReLU()), "Sequential: has no parameters"),
@@ -98,6 +103,52 @@ def test_what_shows_only_in_the_evaluation(module: nn.Module, message: str) -> N
         energy.contrast(torch.zeros_like(output), beta=0.1)
 
 
+class Detached(nn.Linear):
+    """Depends on its parameters only, as backprop sees it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.detach())
+
+
+class Stopped(nn.Module):
+    def forward(self, value: Tensor) -> Tensor:
+        return value.detach()
+
+
+class Coded(nn.Linear):
+    """An integer code of what it computes."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).argmax(-1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ([Detached(4, 4)], "module 1: has no gradient to its input; take out what cuts it off"),
+        ([nn.Linear(4, 4), Stopped(), nn.Linear(4, 4)], "module 1 to 2: has no gradient to its input"),
+        ([Coded(4, 4)], "module 1: output = torch.int64: must be floating, as states are; let the model end"),
+    ],
+)
+def test_a_block_without_a_gradient_is_named(blocks: list[nn.Module], message: str) -> None:
+    module = nn.Sequential(nn.Linear(4, 4), *blocks)
+    energy = Layerwise(module)
+    output = module(torch.randn(3, 4))
+    with pytest.raises(ModelError, match=message):
+        energy.contrast(torch.zeros(output.shape), beta=0.1)
+
+
+def test_a_first_block_without_a_gradient_may_stay_as_it_is() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), Stopped(), nn.Linear(4, 4))
+    energy = Layerwise(module)
+    module(torch.randn(3, 4))
+    with pytest.raises(ModelError, match="module 0 to 1: has no gradient to its parameters"):
+        energy.contrast(torch.zeros(3, 4), beta=0.1)
+    assert set(energy.contrast(torch.zeros(3, 4), beta=0.1, parameters=module[2].parameters()).values) == {
+        *module[2].parameters()
+    }
+
+
 def test_a_block_with_two_outputs_is_refused() -> None:
     class Whole(nn.Module):
         def __init__(self) -> None:
@@ -136,6 +187,9 @@ VALUES = [
     ({"beta": 0.1, "loss": "cross_entropy"}, DataError, "dtype = torch.float64: must be integer labels"),
     ({"beta": 0.1, "tolerance": -1.0}, InputError, "tolerance = -1.0"),
     ({"beta": 0.1, "sweeps": 0}, InputError, "sweeps = 0: must be at least 1"),
+    ({"beta": "0.1"}, InputError, "beta = 0.1: must be a number"),
+    ({"beta": 0.1, "tolerance": None}, InputError, "tolerance = None: must be a number"),
+    ({"beta": 0.1, "sweeps": 2.5}, InputError, "sweeps = 2.5: must be a whole number"),
 ]
 
 

@@ -17,6 +17,8 @@ from mep_hw.optimizers import SMEPOptimizer
 from mep_hw.optimizers.hopfield import HopfieldSource
 from mep_hw.optimizers.options import Nudging
 from mep_hw.outersum import dense
+from mep_hw.state import Nudge, Settled
+from mep_hw.substrates.cpu import Cpu
 
 
 @pytest.mark.parametrize("kind", ["tanh", "cross_entropy", "conv", "skip"])
@@ -35,6 +37,57 @@ def test_the_contrast_is_minus_the_exact_gradient(kind: str) -> None:
         value = dense(values[p]).view_as(gradient)
         assert float(-(value * gradient).sum() / (value.norm() * gradient.norm())) >= 0.999
         assert float(value.norm() / gradient.norm()) == pytest.approx(1.0, abs=0.05)
+
+
+def free_sweeps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Filled with the most sweeps of every free phase from now on."""
+    found: list[int] = []
+    settle = Cpu.settle
+
+    def counted(self: Cpu, inputs: Tensor, nudge: Nudge | None = None, start: Settled | None = None) -> Settled:
+        settled = settle(self, inputs, nudge, start)
+        if nudge is None:
+            found.append(int(settled.sweeps.max()))
+        return settled
+
+    monkeypatch.setattr(Cpu, "settle", counted)
+    return found
+
+
+@pytest.mark.parametrize("estimator", ["centered", "one_sided", "richardson"])
+@pytest.mark.parametrize("kind", ["tanh", "cross_entropy", "conv", "skip"])
+def test_the_free_phase_is_settled_once(kind: str, estimator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, sweeps = problem(kind), free_sweeps(monkeypatch)
+    source = HopfieldSource(given.model)
+    given.model(given.x)
+    values = source.contrasts(given.y, Nudging(estimator=estimator), given.model.parameters())
+    assert sweeps[0] > 4 and sweeps[1:] == [1]
+    source.free = None  # as if it had not been kept; one_sided sees what one more sweep does to the free residual
+    for p, value in source.contrasts(given.y, Nudging(estimator=estimator), given.model.parameters()).items():
+        assert float((dense(values[p]) - dense(value)).norm()) <= 1e-2 * float(dense(value).norm())
+
+
+def test_what_the_caller_does_with_the_read_out_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, sweeps = problem("tanh"), free_sweeps(monkeypatch)
+    source = HopfieldSource(given.model)
+    output = given.model(given.x[:1])  # of one sample it is the very tensor of the state
+    output.zero_()
+    source.contrasts(given.y[:1], Nudging(), given.model.parameters())
+    assert sweeps[1:] == [1]
+
+
+def test_weights_changed_after_the_forward_call_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, sweeps = problem("tanh"), free_sweeps(monkeypatch)
+    source, how = HopfieldSource(given.model), Nudging(beta=1e-3, settle_steps=500, tolerance=1e-9)
+    given.model(given.x)
+    with torch.no_grad():
+        for w in given.model.weights:
+            w.mul_(0.5)
+    values = source.contrasts(given.y, how, given.model.parameters())
+    assert sweeps[1] > 1
+    given.model(given.x)
+    for p, value in source.contrasts(given.y, how, given.model.parameters()).items():
+        assert float((dense(values[p]) - dense(value)).norm()) <= 1e-3 * float(dense(value).norm())
 
 
 def test_parameters_are_those_that_are_learned() -> None:

@@ -162,6 +162,16 @@ BUILT: list[tuple[dict[str, Any], str]] = [
     ({"mode": "backprop", "beta": 0.1}, "beta = 0.1: has no effect in mode backprop"),
     ({"mode": "backprop", "settle_steps": 5}, "settle_steps = 5: has no effect in mode backprop"),
     ({"mode": "backprop", "blocks": []}, r"blocks = \[\]: has no effect in mode backprop"),
+    ({"beta": "0.1"}, "beta = 0.1: must be a number; 0.01 is a good start"),
+    ({"settle_steps": 2.5}, "settle_steps = 2.5: must be a whole number; 20 is a good start"),
+    ({"settle_steps": True}, "settle_steps = True: must be a number"),
+    ({"tolerance": "tight"}, "tolerance = tight: must be a number"),
+    ({"use_spectral_constraint": True, "gamma": "0.9"}, "gamma = 0.9: must be a number"),
+    ({"lr": "0.1"}, "lr = 0.1: must be a number; 0.02 is a good start"),
+    ({"lr": None}, "lr = None: must be a number"),
+    ({"momentum": True}, "momentum = True: must be a number"),
+    ({"momentum": [0.9, 0.99]}, r"momentum = \[0.9, 0.99\]: must be a number"),
+    ({"weight_decay": "none"}, "weight_decay = none: must be a number"),
 ]
 
 
@@ -179,8 +189,34 @@ def test_bad_settings_of_groups_and_of_sdmep() -> None:
         SDMEPOptimizer(net.parameters(), rank_frac=1.5)
     with pytest.raises(InputError, match="dion_thresh = -1"):
         SDMEPOptimizer(net.parameters(), dion_thresh=-1)
+    with pytest.raises(InputError, match="rank_frac = half: must be a number; leave it out"):
+        SDMEPOptimizer(net.parameters(), rank_frac="half")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="lr = -1.0"):
         SMEPOptimizer([{"params": net.parameters(), "lr": -1.0}])
+
+
+@pytest.mark.parametrize(("field", "value", "message"), [
+    ("momentum", 1.0, "optimizer: momentum = 1.0: must be at least 0 and below 1; 0.95 is usual"),
+    ("momentum", "high", "momentum = high: must be a number"),
+    ("lr", float("nan"), "optimizer: lr = nan: must be at least 0 and finite; see who sets it"),
+    ("lr", -0.1, "lr = -0.1: must be at least 0"),
+    ("weight_decay", float("inf"), "weight_decay = inf: must be at least 0"),
+])  # fmt: skip
+@pytest.mark.parametrize("mode", ["ep", "backprop"])
+def test_numbers_that_are_set_later_are_checked_at_the_step(mode: str, field: str, value: Any, message: str) -> None:
+    net = module()
+    optimizer = SMEPOptimizer(net.parameters(), mode=mode, **({"model": net} if mode == "ep" else {}))
+    values = [p.detach().clone() for p in net.parameters()]
+    good = optimizer.param_groups[0][field]
+    nn.functional.cross_entropy(net(X.double()), Y).backward()
+    target = {"target": Y} if mode == "ep" else {}
+    optimizer.param_groups[0][field] = value
+    with pytest.raises(InputError, match=message):
+        optimizer.step(**target)
+    assert all(torch.equal(p, q) for p, q in zip(net.parameters(), values, strict=True)) and not optimizer.state
+    optimizer.param_groups[0][field] = torch.tensor(good)  # as schedulers of a capturable optimizer leave it
+    optimizer.step(**target)  # the forward call before is still good
+    assert not torch.equal(net[0].weight, values[0])
 
 
 def test_models_that_do_not_fit() -> None:

@@ -116,8 +116,8 @@ def test_directions_that_are_absent_are_not_written() -> None:
 
 @pytest.mark.parametrize(("given", "message"), [
     ({"rank": 0}, "rank = 0: must be at least 1"),
-    ({"fraction": 0.0}, r"fraction = 0.0: must be in \(0, 1\]"),
-    ({"fraction": 1.5}, r"fraction = 1.5: must be in \(0, 1\]"),
+    ({"fraction": 0.0}, "fraction = 0.0: must be above 0 and at most 1"),
+    ({"fraction": 1.5}, "fraction = 1.5: must be above 0 and at most 1"),
     ({"rank": 2, "fraction": 0.5}, "stands beside a fraction"),
 ])  # fmt: skip
 def test_wrong_ranks_are_refused(given: dict[str, float], message: str) -> None:

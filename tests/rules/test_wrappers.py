@@ -26,14 +26,15 @@ def test_decoupled_decay_shrinks_the_weights_by_the_rate(inner: rules.Rule) -> N
     assert torch.allclose(dense(update), dense(plain) - 0.05 * weights, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [1.0, 1e30], ids=["usual", "huge"])
 @pytest.mark.parametrize("factored", [True, False], ids=["factors", "dense"])
-def test_clipping_shortens_long_contrasts_only(factored: bool) -> None:
-    contrast = OuterSum(torch.randn(4, 3, generator=generator()), torch.randn(6, 3, generator=generator()), 0.7)
-    length = float(contrast.dense().norm())
+def test_clipping_shortens_long_contrasts_only(factored: bool, size: float) -> None:
+    contrast = OuterSum(size * torch.randn(4, 3, generator=generator()), torch.randn(6, 3, generator=generator()), 0.7)
+    length = float(contrast.dense().double().norm())
     given = contrast if factored else contrast.dense()
     for limit, expected in ((0.5 * length, 0.5), (2 * length, 1.0)):
         update, _ = Clipped(Sgd(), limit).step(given, {}, lr=1.0)
-        assert torch.allclose(dense(update), expected * contrast.dense(), atol=1e-5)
+        assert torch.allclose(dense(update), expected * contrast.dense(), atol=1e-5 * size)
 
 
 def test_error_feedback_keeps_the_sum_of_truncated_updates() -> None:

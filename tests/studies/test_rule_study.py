@@ -18,7 +18,8 @@ from mep_hw.studies import rules as study
 from mep_hw.studies.probe import Probe
 from mep_hw.studies.rule_variants import Variant, variants
 from mep_hw.studies.rules import RuleStudy
-from mep_hw.studies.rules_plot import long_means, plot_rules
+from mep_hw.studies.rules_plot import plot_rules
+from mep_hw.studies.rules_table import long_means
 
 SUBJECTS = [Variant("sgd"), Variant("adam"), Variant("dion", 4, 0.9, True)]
 
