@@ -25,7 +25,7 @@ from mep_hw.fit.noise import Noise
 from mep_hw.fit.readings import Readings
 
 _UNITS = {"reference": "weight", "noise_floor": "weight", "w_min": "weight", "w_max": "weight", "dw_min": "weight"}
-_DEFINED = {"a", "b", "reference", "noise_floor", "noise_slope"}
+_DEFINED = {"a", "b", "reference", "noise_floor", "noise_slope", "gamma_spread", "gamma_up_down_spread"}
 _UNKNOWN = "unknown: pulse data do not show it"
 _ONE_CELL = "unknown: a single cell was measured"
 
@@ -136,11 +136,14 @@ def quantities(found: Found, noise: Noise) -> list[dict[str, Any]]:
 
     for name in ("dw_min", "up_down", "w_min", "w_max"):
         estimate: Estimate = getattr(found, name)
-        add(name, estimate.value, estimate.error, _UNITS.get(name, "1"))
+        shown = "response.up_down" if name == "up_down" else name  # by the names that they have in the card
+        add(shown, estimate.value, estimate.error, _UNITS.get(name, "1"))
         add(f"spread.{name}", estimate.spread, None, "1")
     for name, value in found.response.items():
         if isinstance(value, Estimate) and name not in _DEFINED:
             add(f"response.{name}", value.value, value.error, "1")
+            if value.spread is not None:
+                add(f"response.{name}_spread", value.spread, None, "1")
         elif isinstance(value, tuple):
             for number, node in enumerate(value):
                 add(f"response.{name}.{number}", node, None, "dw_min")

@@ -1,9 +1,9 @@
 """Least squares and averages over cells, with standard errors.
 
-Standard errors are those of `scipy.optimize.curve_fit`, which takes residuals for independent; noise of readings makes
-neighbours opposite, so that the errors are rather too large. Averages over cells follow the random-effects model: the
-variance between cells is what the variance of the estimates exceeds their own squared errors by, and each cell counts
-with 1 / (error^2 + variance between cells).
+Residuals of neighbouring pulses share the noise of one reading with opposite signs, so that mean steps are known much
+better than independent residuals would say; standard errors count with that covariance. Averages over cells follow the
+random-effects model: the variance between cells is what the variance of the estimates exceeds their own squared errors
+by, and each cell counts with 1 / (error^2 + variance between cells).
 
 Not valid for residuals with heavy tails.
 """
@@ -11,7 +11,6 @@ Not valid for residuals with heavy tails.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,8 +19,10 @@ from scipy import optimize
 
 from mep_hw.errors import DataError
 from mep_hw.fit.readings import Floats
+from mep_hw.fit.steps import Flags, Steps
 
 _TINY = 1e-12
+_SINGULAR = 1e7  # condition number of the slopes, each scaled to 1, from which on they count as dependent
 
 
 @dataclass(frozen=True)
@@ -34,40 +35,47 @@ class Estimate:
 
 
 def curve(
-    where: str, model: Callable[[Floats], Floats], change: Floats, start: Sequence[float],
+    where: str, model: Callable[[Floats], Floats], steps: Steps, start: Sequence[float],
     lowest: Sequence[float] | None = None,
 ) -> tuple[Floats, Floats]:  # fmt: skip
-    """Parameters (n,) for which `model` comes closest to `change`, and their standard errors (n,).
+    """Parameters (n,) for which `model` comes closest to the changes, and their standard errors (n,).
 
     Args:
         where: what is fitted, for messages.
-        model: parameters to mean changes.
-        change: measured changes.
+        model: parameters to mean changes, (steps,).
+        steps: the pulses with their changes.
         start: first guess.
         lowest: lower bounds of the parameters; None: no bounds.
 
     Raises:
         DataError: no best parameters are found, or the data do not determine them.
     """
-
-    def at(_: Floats, *theta: float) -> Floats:
-        return model(np.array(theta))
-
     fix = "give more pulses over a wider range, or choose a family with fewer parameters"
-    bounds = (-np.inf, np.inf) if lowest is None else (np.array(lowest), np.inf)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optimize.OptimizeWarning)  # the covariance is looked at below
-        try:
-            found, covariance = optimize.curve_fit(
-                at, np.arange(len(change)), change, p0=start, bounds=bounds,
-                method="trf", x_scale="jac",
-            )  # fmt: skip
-        except RuntimeError:
-            raise DataError(where, rule="the fit does not converge", fix=fix) from None
-    errors = np.sqrt(np.diag(covariance))
-    if not (np.isfinite(found).all() and np.isfinite(errors).all()):
+    bounds = (-np.inf if lowest is None else np.array(lowest), np.inf)
+
+    def residual(theta: Floats) -> Floats:
+        return steps.change - model(theta)
+
+    found = optimize.least_squares(residual, start, bounds=bounds, x_scale="jac")
+    if not found.success:
+        raise DataError(where, rule="the fit does not converge", fix=fix)
+    slopes: Floats = np.asarray(found.jac)
+    scale = np.linalg.norm(slopes, axis=0)
+    if (scale == 0).any() or np.linalg.cond(slopes / scale) > _SINGULAR:
         raise DataError(where, rule="the data do not determine the parameters", fix=fix)
-    return found, errors
+    return found.x, _errors(slopes, found.fun, steps.follows)
+
+
+def _errors(slopes: Floats, residual: Floats, follows: Flags) -> Floats:
+    """Standard errors of parameters from residuals whose neighbours have a covariance, between 0 and -variance / 2."""
+    variance = float((residual**2).sum()) / max(len(residual) - slopes.shape[1], 1)
+    left, right = np.flatnonzero(follows[1:]), np.flatnonzero(follows[1:]) + 1
+    shared = float((residual[left] * residual[right]).mean()) if len(left) else 0.0
+    shared = min(max(shared, -variance / 2), 0.0)
+    across = slopes[left].T @ slopes[right]
+    inverse = np.linalg.inv(slopes.T @ slopes)
+    covariance = inverse @ (variance * slopes.T @ slopes + shared * (across + across.T)) @ inverse
+    return np.sqrt(np.maximum(np.diag(covariance), 0))
 
 
 def average(values: Floats, errors: Floats) -> Estimate:

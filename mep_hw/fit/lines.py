@@ -48,9 +48,7 @@ def fit_lines(family: str, readings: Readings, steps: Steps) -> Found:
 
         where = f"{readings.source}: cell {name}"
         begin = [start[0], 0, start[1], 0] if sloped else start
-        theta[number, :: 1 if sloped else 2], errors[number, :: 1 if sloped else 2] = curve(
-            where, change, own.change, begin
-        )
+        theta[number, :: 1 if sloped else 2], errors[number, :: 1 if sloped else 2] = curve(where, change, own, begin)
         for kind, step in (("up", theta[number, 0]), ("down", theta[number, 2])):
             if step <= 0:
                 rule, fix = f"{kind} pulses do not move it {kind} at weight 0", "exchange up and down, or leave it out"

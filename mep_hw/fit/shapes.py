@@ -4,7 +4,7 @@ The curve is the same for all cells in the cell's own place, its weight relative
 Curve and gains are fitted in turn, three times; in the end each cell has a factor per direction, which
 gives the spread.
 
-Not valid for cells whose curves differ by more than their height and range.
+Not valid for cells whose curves differ by more than their height and range: such differences are not in the errors.
 """
 
 from __future__ import annotations
@@ -56,14 +56,16 @@ def fit_shapes(family: str, readings: Readings, steps: Steps) -> Found:
             model = mean(flat.reshape(2, -1), gain)
             return model(steps.before(model), steps.up, steps.cell)
 
-        flat, flat_errors = curve(readings.source, change, steps.change, theta.ravel().tolist(), 2 * [*shape.lowest])
+        flat, flat_errors = curve(readings.source, change, steps, theta.ravel().tolist(), 2 * [*shape.lowest])
         theta, errors = flat.reshape(2, -1), flat_errors.reshape(2, -1)
         factors = _factors(readings, steps, mean(theta, np.ones_like(gain)))
         gain = np.broadcast_to(factors[0].mean(axis=0) / factors[0].mean(), gain.shape)
     base = np.array(shape.base(theta))[:, None]
     up, down = base * factors[0]
     dw_min, up_down = step_and_asymmetry(up, down, *(base * factors[1]))
-    dw_min = _with_error(dw_min, max(shape.base(errors)))
+    base_errors = shape.base(errors)
+    dw_min = _with_error(dw_min, max(base_errors))
+    up_down = _with_error(up_down, math.hypot(*base_errors) / float(base.max()))
     ends = zip(shape.bounds(theta, low, high), shape.bound_errors(errors, float((high - low).mean())), strict=True)
     w_min, w_max = (_with_error(bound(end), error) for end, error in ends)
     return Found(
