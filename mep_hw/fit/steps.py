@@ -5,8 +5,8 @@ that is not there (regression dilution: of the size var(e) / var(w), easily ten 
 before a pulse is taken from the reading before that one, plus the fitted step of the pulse in between: `before`.
 
 A cell at a hard bound answers less than its family says, so pulses from the outer 5 % of a cell's range are left out,
-or from within three standard deviations of its readings of the range's ends where that is more. The range is that
-between the 1 % and 99 % quantiles of running means over five readings; noise widens it by about its deviation.
+or from within three standard deviations of its readings of the range's ends where that is more, up to 15 %. The range
+is that between the 1 % and 99 % quantiles of running means over five readings; noise widens it by about its deviation.
 
 Not valid where single pulses with large noise cross much of the range: the error of `before` then flattens slopes, by
 the ratio of its variance to that of all weights.
@@ -27,7 +27,7 @@ Flags = NDArray[np.bool_]
 Cells = NDArray[np.int64]
 Model = Callable[[Floats, Flags, Cells], Floats]  # weight, up, cell -> mean change
 
-_OUTER = 0.05
+_OUTER, _OUTER_MOST = 0.05, 0.15
 _DEVIATIONS = 3.0
 _QUANTILE = 0.01
 _WINDOW = 5
@@ -75,7 +75,7 @@ def steps_of(readings: Readings) -> Steps:
     low, high, deviation = np.array([_range_of(readings, number) for number in range(len(readings.cells))]).T
     this = np.flatnonzero(~readings.first[2:] & ~readings.first[1:-1]) + 2
     cell, earlier = readings.cell[this], readings.weight[this - 2]
-    margin = np.maximum(_OUTER * (high - low), _DEVIATIONS * deviation)
+    margin = np.clip(_DEVIATIONS * deviation, _OUTER * (high - low), _OUTER_MOST * (high - low))
     inner = (earlier > (low + margin)[cell]) & (earlier < (high - margin)[cell])
     this, cell, earlier = this[inner], cell[inner], earlier[inner]
     steps = Steps(
