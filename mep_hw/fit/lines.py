@@ -15,8 +15,6 @@ do not show.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from mep_hw.errors import DataError
@@ -86,6 +84,6 @@ def _bound(source: str, q: Estimate, kind: str) -> Estimate:
         rule = f"{kind} steps do not shrink towards a bound (slope {q.value:.3g} +- {q.error:.3g})"
         fix = "fit linear-step or constant-step, or measure closer to the bounds"
         raise DataError(source, "soft-bounds", rule=rule, fix=fix)
-    share = 0.0 if q.spread is None else q.spread / abs(q.value)
-    value = (1 + share**2) / q.value
-    return Estimate(value, q.error / q.value**2, None if q.spread is None else share if math.isfinite(share) else None)
+    share = None if q.spread is None else q.spread / abs(q.value)
+    value = (1 + (share or 0.0) ** 2) / q.value
+    return Estimate(value, q.error / q.value**2, share)

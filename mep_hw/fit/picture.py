@@ -24,25 +24,21 @@ def draw_fit(fitted: Fitted) -> bytes:
     """A PNG: left every step with its binned mean and the fitted mean, right a trace with simulated cells."""
     figure, (left, right) = _figure(2)
     steps, model = fitted.steps, fitted.found.model
+    weights = steps.before(model)
+    means = model(weights, steps.up, steps.cell)
     for kind, flags in (("up", steps.up), ("down", ~steps.up)):
-        color, weight, change = _COLORS[kind], steps.before(model)[flags], steps.change[flags]
+        color, weight, change = _COLORS[kind], weights[flags], steps.change[flags]
         _scatter(left, weight, change, color)
         edges = np.quantile(weight, np.linspace(0, 1, _BINS + 1))
-        where = np.clip(np.searchsorted(edges, weight, side="right") - 1, 0, _BINS - 1)
-        rows = [(weight[where == b].mean(), change[where == b]) for b in range(_BINS) if (where == b).sum() > 1]
-        error = [c.std() / np.sqrt(len(c)) for _, c in rows]
-        left.errorbar([w for w, _ in rows], [c.mean() for _, c in rows], error, fmt="o", ms=4, color=color,
+        place = np.clip(np.searchsorted(edges, weight, side="right") - 1, 0, _BINS - 1)
+        bins = [place == b for b in range(_BINS) if (place == b).sum() > 1]
+        middle = [weight[own].mean() for own in bins]
+        error = [change[own].std() / np.sqrt(own.sum()) for own in bins]
+        left.errorbar(middle, [change[own].mean() for own in bins], error, fmt="o", ms=4, color=color,
                       label=f"{kind}, mean of data")  # fmt: skip
-        first, last = np.quantile(weight, (0.01, 0.99))
-        grid = np.linspace(first, last, 200)
-        cells = np.arange(len(steps.low))
-        direction = np.full(len(cells), kind == "up")
-        inside = [(steps.low <= w) & (w <= steps.high) for w in grid]
-        mean = [
-            model(np.full(len(cells), w), direction, cells)[own].mean() if own.any() else np.nan
-            for w, own in zip(grid, inside, strict=True)
-        ]
-        left.plot(grid, mean, color="black", label="fit, mean of cells" if kind == "up" else None)
+        # Of the same pulses of the same cells as the dots: cells differ, and not all come everywhere.
+        fit = [means[flags][own].mean() for own in bins]
+        left.plot(middle, fit, color="black", label="mean of fit" if kind == "up" else None)
     spread = float(np.quantile(np.abs(steps.change), 0.99))
     left.set(xlabel="weight", ylabel="change by one pulse", ylim=(-1.3 * spread, 1.3 * spread))
     _trace(right, fitted)
