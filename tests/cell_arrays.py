@@ -14,7 +14,8 @@ from mep_hw.cells import Cells
 
 def device(name: str, **changes: object) -> DeviceCard:
     """The bundled card with fields changed; `spread=None` takes all spread away, `noise__cycle=0.0` one number."""
-    data = load_device(name).model_dump()
+    bundled = load_device(name)
+    data = bundled.model_dump()
     for path, value in changes.items():
         *blocks, field = path.split("__")
         block = data
@@ -25,7 +26,9 @@ def device(name: str, **changes: object) -> DeviceCard:
             block[field]["value"] = value
         else:
             block[field] = value
-    return DeviceCard.model_validate(data)
+    made = DeviceCard.model_validate(data)
+    made._path = bundled.path  # pyright: ignore[reportPrivateUsage]  # tables lie beside the card
+    return made
 
 
 def cells(card: DeviceCard, count: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Cells:

@@ -47,6 +47,10 @@ def rules_differ(muon: float, full: float, dion: float, low: float) -> bool:
     return muon > 0.94 and full == 24 and dion > 0.80 and low == 6
 
 
+def fitted(true: float, found: float, error: float) -> bool:
+    return abs(found - true) < 4 * error < true / 3
+
+
 # Per script: the last lines to look at, by how they begin, and what their numbers must fulfil together.
 BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
     "train_digits.py": (["trained "], trained_beats_frozen),
@@ -55,9 +59,12 @@ BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
     "own_substrate.py": (["checks passed "], conforms),
     "resume_run.py": (["test accuracy whole ", "largest difference of a weight "], same),
     "torch_optimizer.py": (["test accuracy with backprop ", "test accuracy with ep "], both_modes_learn),
+    "fit_device.py": (["dw_min true "], fitted),
     "rules.py": (["muon ", "dion "], rules_differ),
     "watch_settling.py": (["energy fell by ", "largest rise "], falls),
 }
+
+PICTURES = {"watch_settling.py": "settling.png", "fit_device.py": "staircase.png"}  # these take --out
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
@@ -68,7 +75,7 @@ def test_example(
     source = EXAMPLES / name
     assert len(source.read_text().splitlines()) <= 60
     monkeypatch.chdir(tmp_path)
-    arguments = ["--out", str(tmp_path / "made")] if name == "watch_settling.py" else []
+    arguments = ["--out", str(tmp_path / "made")] if name in PICTURES else []
     monkeypatch.setattr(sys, "argv", [str(source), *arguments])
     threads = torch.get_num_threads()
     try:
@@ -83,4 +90,4 @@ def test_example(
         numbers += [float(found) for found in NUMBER.findall(line)]
     assert holds(*numbers), f"{name} printed {numbers}"
     if arguments:
-        assert (tmp_path / "made" / "settling.png").stat().st_size > 1000
+        assert (tmp_path / "made" / PICTURES[name]).stat().st_size > 1000

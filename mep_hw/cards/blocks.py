@@ -47,6 +47,17 @@ class Size(Known):
     value: float = Field(ge=0, description="the number, 0 or above")
 
 
+class Sizes(Block):
+    """Known numbers, none negative, with one unit and source."""
+
+    # strict=False for the container only: YAML has lists where the frozen card keeps a tuple.
+    values: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False, min_length=2)] = Field(
+        description="the numbers, two or more, each 0 or above"
+    )
+    unit: Text = Field(description="unit of the numbers, or 'weight' for the model's own weight units")
+    source: Text = Field(description="where the numbers come from")
+
+
 class Positive(Known):
     """A known number above 0."""
 

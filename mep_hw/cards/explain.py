@@ -89,6 +89,8 @@ def _rule(error: ErrorDetails) -> str:
         return f"must be one of {context['expected_tags']}"
     if kind == "value_error":
         return str(context["error"])
+    if kind == "too_short" and context["min_length"] > 1:
+        return f"must have at least {context['min_length']} entries"
     if kind == "string_pattern_mismatch":
         return f"must match {context['pattern']}"
     return _PLAIN.get(kind, error["msg"])

@@ -9,11 +9,13 @@ to cell, see `Spread`) and low and high its bounds, the mean change of one pulse
     exp-step         up  s_up max(0, 1 - A_up e^(gamma_up z))     down  -s_down max(0, 1 - A_down e^(-gamma_down z))
                      with z = 2 a w / (high - low) + b
     power-step       up  s_up ((high - w)/(high - low))^gamma_up  down  -s_down ((w - low)/(high - low))^gamma_down
+    piecewise        up  s_up n_up(r)                              down  -s_down n_down(r)
+                     with r = (w - low) / (high - low) and n linear between nodes at equal distances, 0 to 1
     table            drawn from the measured distribution of the change at the cell's conductance
 
 Definitions: Gokmen and Vlasov, Front. Neurosci. 10, 333 (2016) for constant steps; Rasch et al., arXiv 2104.02184 and
-the parameter documentation of IBM's aihwkit for the others; Sidler et al. (2016), Large-scale neural
-networks implemented with non-volatile memory: impact of conductance response, for jump tables.
+the parameter documentation of IBM's aihwkit for the others (piecewise: its PiecewiseStepDevice); Sidler et al. (2016),
+Large-scale neural networks implemented with non-volatile memory: impact of conductance response, for jump tables.
 
 Not valid for: pulses of other voltage or width than those the numbers were fitted to, and pulses so close to each other
 that the cell has not come to rest.
@@ -25,7 +27,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mep_hw.cards.blocks import Block, Known, Size, Text
+from mep_hw.cards.blocks import Block, Known, Size, Sizes, Text
 
 Noise = Literal["relative", "constant"]
 _NOISE = (
@@ -111,16 +113,28 @@ class PowerStep(Pulsed):
     gamma_up_down_spread: Size = Field(description="device-to-device standard deviation of that asymmetry")
 
 
+class Piecewise(Pulsed):
+    """A step given at places between the cell's own bounds, and linear between them."""
+
+    family: Literal["piecewise"] = Field(description="name of the family")
+    nodes_up: Sizes = Field(
+        description="up steps as multiples of dw_min, at equal distances from the lower bound to the upper one"
+    )
+    nodes_down: Sizes = Field(description="the same for down steps; may have another number of nodes")
+
+
 class Table(Block):
     """Measured cumulative distributions of the conductance change, given the conductance; one table per direction."""
 
     family: Literal["table"] = Field(description="name of the family")
-    folder: Text = Field(description="folder of the tables: absolute, or inside the folder that MEP_HW_DATA names")
+    folder: Text = Field(
+        description="folder of the tables: . or ./NAME beside the card, absolute, or inside the one of MEP_HW_DATA"
+    )
     up: Text = Field(description="stem of the three files for up pulses, such as 1.5V_set")
     down: Text = Field(description="stem of the three files for down pulses, such as 1.5V_reset")
 
 
 Response = Annotated[
-    Ideal | Programmed | ConstantStep | LinearStep | SoftBounds | ExpStep | PowerStep | Table,
+    Ideal | Programmed | ConstantStep | LinearStep | SoftBounds | ExpStep | PowerStep | Piecewise | Table,
     Field(discriminator="family"),
 ]

@@ -1,4 +1,4 @@
-"""Steps that are curved in the weight, exponential and power, with n pulses by a trapezoid.
+"""Steps that are curved in the weight, exponential, power and piecewise, with n pulses by a trapezoid.
 
 With f(w) the mean change of one pulse and w1 = w + n f(w), the weight after n pulses is the discrete sum
 
@@ -6,6 +6,8 @@ With f(w) the mean change of one pulse and w1 = w + n f(w), the weight after n p
 
 and a deviation made on the way arrives multiplied by f(w_n) / f(w_i), which for noise sigma f sums to n sigma^2 f^2 at
 the last step. The formulas of the steps are in `mep_hw.cards.response`.
+
+A piecewise step is a line between two nodes; cells that could come across a node are left to be pulsed one by one.
 
 Not valid where a step changes by more than a fifth over the pulses of one call, or by more than a tenth over the width
 of the noise: such cells are left to be pulsed one by one.
@@ -18,12 +20,13 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from mep_hw.cards.response import ExpStep, PowerStep
+from mep_hw.cards.response import ExpStep, Piecewise, PowerStep
 from mep_hw.cells.pulses import ALL, Cell, GaussianResponse, Moments
 from mep_hw.cells.traits import Traits
 
 _CURVE = 0.2
 _WIDTH = 0.1
+_REACH = 4.0  # standard deviations that must lie within one piece
 
 
 class Curved(GaussianResponse):
@@ -100,3 +103,38 @@ class Power(Curved):
 
     def deviation(self, weight: Tensor, size: Tensor) -> Tensor:
         return self.sigma * size
+
+
+class Segments(Curved):
+    """Steps s n(place in the range), n linear between nodes; see `Piecewise`."""
+
+    def __init__(self, response: Piecewise, traits: Traits, sigma: float) -> None:
+        self.traits, self.sigma = traits, sigma
+        width = traits.high - traits.low
+        self.width = width.masked_fill(width <= 0, 1)
+        self.nodes_up, self.nodes_down = (
+            torch.tensor(nodes.values, dtype=width.dtype, device=width.device)
+            for nodes in (response.nodes_up, response.nodes_down)
+        )
+
+    def size(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
+        nodes, step = (self.nodes_up, self.traits.up) if up else (self.nodes_down, self.traits.down)
+        place, piece = self._piece(weight, len(nodes), cell)
+        left, right = nodes[piece], nodes[piece + 1]
+        return step[cell] * (left + (right - left) * (place - piece))
+
+    def deviation(self, weight: Tensor, size: Tensor) -> Tensor:
+        return self.sigma * size
+
+    def _advance(self, weight: Tensor, variance: Tensor, n: Tensor, up: bool) -> tuple[Tensor, Tensor, Tensor]:
+        end, spread, smooth = super()._advance(weight, variance, n, up)
+        reach = _REACH * torch.maximum(variance, spread).sqrt()
+        count = len(self.nodes_up if up else self.nodes_down)
+        _, lowest = self._piece(torch.minimum(weight, end) - reach, count, ALL)
+        _, highest = self._piece(torch.maximum(weight, end) + reach, count, ALL)
+        return end, spread, smooth & (lowest == highest) | (n == 0)
+
+    def _piece(self, weight: Tensor, nodes: int, cell: Cell) -> tuple[Tensor, Tensor]:
+        """Where a weight is on the axis of node numbers, and the number of the node to the left of it."""
+        place = ((weight - self.traits.low[cell]) / self.width[cell]).clamp(0, 1) * (nodes - 1)
+        return place, place.floor().long().clamp(max=nodes - 2)

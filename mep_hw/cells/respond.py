@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mep_hw.cards.response import ConstantStep, ExpStep, LinearStep, PowerStep, SoftBounds, Table
+from mep_hw.cards.response import ConstantStep, ExpStep, LinearStep, Piecewise, PowerStep, SoftBounds, Table
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells.affine import Affine
-from mep_hw.cells.curved import Exponential, Power
+from mep_hw.cells.curved import Exponential, Power, Segments
 from mep_hw.cells.pulses import Cell, PulseResponse
 from mep_hw.cells.table import Jumps, data_folder, read_table
 from mep_hw.cells.traits import Traits, amount
@@ -29,6 +29,8 @@ def respond(card: DeviceCard, traits: Traits) -> PulseResponse:
         return Exponential(response, traits, sigma)
     if isinstance(response, PowerStep):
         return Power(response, traits, sigma)
+    if isinstance(response, Piecewise):
+        return Segments(response, traits, sigma)
     if isinstance(response, Table):
         return _jumps(card, response, traits.low.device)
     return NoPulses(card)
@@ -48,7 +50,7 @@ class NoPulses(PulseResponse):
 
 
 def _jumps(card: DeviceCard, response: Table, place: torch.device) -> Jumps:
-    folder = data_folder(response)
+    folder = data_folder(response, card.path)
     low, high = card.w_min.value, card.w_max.value
     g_min, g_max = card.electrical.g_min.value, card.electrical.g_max.value
     assert low is not None and high is not None and g_min is not None and g_max is not None  # checked by the card

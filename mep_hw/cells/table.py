@@ -31,6 +31,7 @@ from mep_hw.cards.response import Table
 from mep_hw.cells.pulses import Cell, PulseResponse
 from mep_hw.errors import DataError
 
+PARTS = ("axis_level_G", "axis_level_dG", "cdf")  # how the three files of a table end
 _SLACK = 0.05  # by which a row may miss 0 at its first or 1 at its last column: measured tails end at the grid
 
 
@@ -49,9 +50,7 @@ def read_table(folder: Path, name: str) -> JumpTable:
     Raises:
         DataError: a file is missing or is no table of numbers, shapes do not fit, or an axis or a row does not ascend.
     """
-    g, change, cumulative = (
-        _numbers(folder / f"{name}_{part}.txt") for part in ("axis_level_G", "axis_level_dG", "cdf")
-    )
+    g, change, cumulative = (_numbers(folder / f"{name}_{part}.txt") for part in PARTS)
     where = str(folder / f"{name}_cdf.txt")
     fix = "give one row per conductance and one column per change"
     if g.ndim != 1 or change.ndim != 1 or min(len(g), len(change)) < 2:
@@ -74,14 +73,19 @@ def read_table(folder: Path, name: str) -> JumpTable:
     return JumpTable(g, change, cumulative)
 
 
-def data_folder(response: Table) -> Path:
-    """The folder of a card's tables.
+def data_folder(response: Table, card: Path | None) -> Path:
+    """The folder of a card's tables; `card` is the file of the card, None for one made in Python.
 
     Raises:
-        DataError: the folder does not exist, or is relative and MEP_HW_DATA is not set.
+        DataError: the folder does not exist, or is relative and what it is relative to is not known.
     """
     path = Path(response.folder).expanduser()
-    if not path.is_absolute():
+    if response.folder == "." or response.folder.startswith("./"):
+        if card is None:
+            rule, fix = "lies beside the card, and this card was made in Python", "give an absolute path"
+            raise DataError("response", "folder", response.folder, rule=rule, fix=fix)
+        path = card.parent / path
+    elif not path.is_absolute():
         root = os.environ.get("MEP_HW_DATA")
         if root is None:
             fix = "set MEP_HW_DATA to the folder that holds it, or give an absolute path in the card"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from mep_hw.cards import Converter, DeviceCard, load_backend, load_device, root
@@ -286,3 +287,24 @@ def test_a_range_is_only_refused_where_both_ends_are_known() -> None:
     data = load_device("ideal").model_dump()
     data["w_min"]["value"] = -1.0
     assert DeviceCard.model_validate(data).w_min.value == -1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1.0], "nodes_up.values = [1.0]: must have at least 2 entries; it means: the numbers, two or more"),
+        ([1.0, -1.0], "nodes_up.values.1 = -1.0: must be >= 0; it means"),
+        ([1.0, "a"], "nodes_up.values.1 = a: must be a number; it means"),
+        (1.0, "nodes_up.values = 1.0: must be a list; it means"),
+    ],
+)
+def test_nodes_of_a_piecewise_step(tmp_path: Path, values: object, message: str) -> None:
+    data = load_device("fefet").model_dump(mode="json")
+    nodes = {"values": values, "unit": "dw_min", "source": "test"}
+    up_down = data["response"]["up_down"]
+    data["response"] = {"family": "piecewise", "up_down": up_down, "nodes_up": nodes, "nodes_down": nodes}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    with pytest.raises(CardError) as caught:
+        load_device(path)
+    assert f"response.{message}" in str(caught.value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from cell_arrays import at, cells, counts, device, mean_and_error, variance_and_error
@@ -29,7 +30,19 @@ def power_step() -> DeviceCard:
     return device("reram-sb", response={"family": "power-step", **response}, noise__cycle=0.5)
 
 
-CARDS = [*map(load_device, PULSED), power_step()]
+def piecewise() -> DeviceCard:
+    """Slopes of both signs, a flat piece, and different numbers of nodes; fine and coarse enough to meet nodes."""
+    source = {"unit": "dw_min", "source": "test"}
+    response = {
+        "family": "piecewise",
+        "up_down": {"value": 0.1, "unit": "1", "source": "test"},
+        "nodes_up": {"values": [1.5, 0.8, 0.8, 1.2, 0.2], **source},
+        "nodes_down": {"values": [0.3, 1.0, 1.6], **source},
+    }
+    return device("reram-sb", response=response, noise__cycle=0.5)
+
+
+CARDS = [*map(load_device, PULSED), power_step(), piecewise()]
 
 
 def both(card: DeviceCard, start: float, up: int, down: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -170,3 +183,30 @@ def test_a_curved_response_carries_the_noise_of_earlier_pulses_along() -> None:
     start = float(fast.stored[0])
     assert abs(float(moments.mean[0]) - mean) < 0.02 * abs(mean - start) + 3 * mean_error
     assert abs(float(moments.variance[0]) - variance) < 0.02 * variance + 3 * variance_error
+
+
+def test_a_piecewise_step_is_the_interpolated_node() -> None:
+    # Against numpy's interpolation, in each cell's own range, at nodes, between them and at the bounds.
+    card = DeviceCard.model_validate(piecewise().model_dump() | {"noise": None})
+    made = cells(card, 400)
+    low, high = made.bounds
+    place = torch.linspace(0, 1, 400, dtype=torch.float64)
+    start = low + place * (high - low)
+    for up, nodes in ((True, [1.5, 0.8, 0.8, 1.2, 0.2]), (False, [0.3, 1.0, 1.6])):
+        made.set(start)
+        made.pulse_one_by_one(counts((400,), int(up)), counts((400,), int(not up)))
+        size = np.interp(place.numpy(), np.linspace(0, 1, len(nodes)), nodes)
+        step = (made.traits.up if up else -made.traits.down) * torch.from_numpy(size)
+        assert torch.allclose(made.stored, (start + step).clamp(low, high), rtol=1e-12, atol=1e-15)
+
+
+def test_cells_that_may_cross_a_node_are_pulsed_one_by_one() -> None:
+    # A node in the middle of a range of -1 to 1, where the step falls to a tenth; 30 pulses of 0.01 from -0.15.
+    nodes = {"values": [1.0, 1.0, 0.1], "unit": "dw_min", "source": "test"}
+    response = {"family": "piecewise", "up_down": {"value": 0.0, "unit": "1", "source": "test"}}
+    card = device("reram-sb", spread=None, response=response | {"nodes_up": nodes, "nodes_down": nodes}, w_min=-1.0,
+                  w_max=1.0, dw_min=0.01, noise__cycle=0.1)  # fmt: skip
+    made = cells(card, 3)
+    made.set(torch.tensor([-0.15, -0.5, 0.1], dtype=torch.float64))
+    moments = made.response.many(made.stored, *(torch.full((3,), n, dtype=torch.float64) for n in (30.0, 0.0)))
+    assert moments is not None and moments.holds[:2].tolist() == [False, True]

@@ -1,28 +1,28 @@
 """Jump tables: samples follow the measured distribution, and files that are no table are refused.
 
-The measured tables are those of the XBTorch oxide cells and are not part of this repository; the checks on them need
-MEP_HW_DATA. The same checks run on a small table made here, whose distribution is known in closed form.
+The measured tables are those of the XBTorch oxide cells, which come with the cards oxide-1v5 and oxide-1v8. The same
+checks run on a small table made here, whose distribution is known in closed form.
 """
 
 from __future__ import annotations
 
-import os
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from cell_arrays import counts, device
 from numpy.typing import NDArray
 from scipy import stats
 
-from mep_hw.cards import DeviceCard
+from mep_hw.cards import DeviceCard, load_device, root
 from mep_hw.cells import Cells
 from mep_hw.errors import DataError
 
-MEASURED = Path(os.environ.get("MEP_HW_DATA", "")) / "pulse-tables"
-needs_data = pytest.mark.skipif(not MEASURED.is_dir(), reason="MEP_HW_DATA names no folder with pulse-tables")
-COUNT = 20000
+COUNT = 40000
+MEASURED = [("oxide-1v5", "1.5V"), ("oxide-1v8", "1.8V")]
 
 
 def oxide(folder: Path, up: str = "1.5V_set", down: str = "1.5V_reset") -> DeviceCard:
@@ -51,19 +51,23 @@ def small(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def distances(folder: Path, voltage: str) -> list[float]:
+def wide(card: DeviceCard, weight: float, seed: int) -> Cells:
+    """Cells at one weight, whose bounds keep no part of a jump back; the card's range alone sets the scale."""
+    made = Cells(card, (COUNT,), torch.Generator().manual_seed(seed), torch.float64)
+    made.traits.low.fill_(-100)
+    made.traits.high.fill_(100)
+    made.set(torch.full((COUNT,), weight, dtype=torch.float64))
+    return made
+
+
+def distances(card: DeviceCard, folder: Path, voltage: str) -> list[float]:
     """Kolmogorov-Smirnov p values of one pulse at ten conductances, set and reset, against the file itself."""
     values = []
     for up, kind in ((True, "set"), (False, "reset")):
         parts = ("axis_level_G", "axis_level_dG", "cdf")
         g, d, cdf = (np.loadtxt(folder / f"{voltage}_{kind}_{part}.txt") for part in parts)
         for number, conductance in enumerate(np.linspace(7.1e-6, 27.9e-6, 10)):
-            card = oxide(folder, f"{voltage}_set", f"{voltage}_reset")
-            # Wide bounds keep the whole jump; the range of weights alone sets the scale.
-            made = Cells(card, (COUNT,), torch.Generator().manual_seed(number + 100 * up), torch.float64)
-            made.traits.low.fill_(-100)
-            made.traits.high.fill_(100)
-            made.set(torch.full((COUNT,), -1 + 2 * (conductance - 5e-6) / 25e-6, dtype=torch.float64))
+            made = wide(card, -1 + 2 * (conductance - 5e-6) / 25e-6, number + 100 * up)
             before = made.stored
             made.pulse(counts((COUNT,), int(up)), counts((COUNT,), int(not up)))
             jumps = ((made.stored - before) * 12.5e-6).numpy()
@@ -77,13 +81,35 @@ def distances(folder: Path, voltage: str) -> list[float]:
 
 
 def test_a_known_table_is_reproduced(small: Path) -> None:
-    assert min(distances(small, "1.5V")) > 0.05 / 20  # 20 tests at 5 % together
+    assert min(distances(oxide(small), small, "1.5V")) > 0.05 / 20  # 20 tests at 5 % together
 
 
-@needs_data
-@pytest.mark.parametrize("voltage", ["1.5V", "1.8V"])
-def test_the_measured_tables_are_reproduced(voltage: str) -> None:
-    assert min(distances(MEASURED, voltage)) > 0.05 / 20
+@pytest.mark.parametrize(("name", "voltage"), MEASURED)
+def test_the_measured_tables_are_reproduced(name: str, voltage: str) -> None:
+    card = load_device(name)
+    assert card.agrees_with == "measured hardware"
+    assert min(distances(card, root("devices") / name, voltage)) > 0.05 / 20
+
+
+@pytest.mark.parametrize(("name", "voltage"), MEASURED)
+def test_the_measured_cells_have_the_moments_of_their_tables(name: str, voltage: str) -> None:
+    held = json.loads((root("devices") / name / "golden.json").read_text(encoding="utf-8"))["statistics"]
+    for up in (True, False):
+        for conductance in (10.0, 17.5, 25.0):
+            made = wide(load_device(name), -1 + 2 * (conductance - 5) / 25, 7)
+            before = made.stored
+            made.pulse(counts((COUNT,), int(up)), counts((COUNT,), int(not up)))
+            change = (made.stored - before) * 12.5
+            for kind, value in (("mean", change.mean()), ("sd", change.std())):
+                statistic = held[f"{'up' if up else 'down'}_{kind}_at_{conductance:g}"]
+                assert abs(float(value) - statistic["value"]) <= statistic["tolerance"], (up, conductance, kind)
+
+
+def test_the_measured_tables_come_with_their_licence() -> None:
+    for name, _ in MEASURED:
+        text = (root("devices") / name / "LICENSE").read_text(encoding="utf-8")
+        assert "ADAM Lab GW" in text and "Redistributions of source code must retain" in text
+        assert "BSD-3-Clause" in load_device(name).reference
 
 
 def test_pulses_stay_within_the_range_and_move_the_right_way(small: Path) -> None:
@@ -105,6 +131,23 @@ def test_a_folder_may_be_named_inside_the_data_folder(small: Path, monkeypatch: 
         Cells(oxide(Path(small.name)), (3,), torch.Generator().manual_seed(0))
     with pytest.raises(DataError, match="response: folder = .*absent: is not a folder; correct"):
         Cells(oxide(small / "absent"), (3,), torch.Generator().manual_seed(0))
+
+
+def test_a_folder_may_lie_beside_the_card(small: Path) -> None:
+    (small / "inner").mkdir()
+    for path in small.glob("*.txt"):
+        path.rename(small / "inner" / path.name)
+    made_in_python = oxide(small)
+    for folder in (".", "./inner"):
+        data = made_in_python.model_dump(mode="json")
+        data["response"]["folder"] = folder
+        place = small / ("inner/card.yaml" if folder == "." else "card.yaml")
+        place.write_text(yaml.safe_dump(data))
+        made = Cells(load_device(place), (3,), torch.Generator().manual_seed(0))
+        made.pulse(counts((3,), 1), counts((3,), 0))
+        assert float(made.stored.min()) > 0
+        with pytest.raises(DataError, match="folder = .*: lies beside the card, and this card was made in P"):
+            Cells(DeviceCard.model_validate(data), (3,), torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(
