@@ -105,7 +105,8 @@ class Bank:
         Raises:
             CapabilityError: the device knows neither.
         """
-        aims, tolerance = self._aims(self.weights + cycle.change), cycle.tolerance / self.unit
+        aims = self._aims(self.weights + cycle.change.flatten(1))
+        tolerance = cycle.tolerance / (self.unit * len(aims))  # the errors of a pair add up
         if self.device.family == "ideal":
             self.cells.set(aims)
             return Written(1, None, None, None)
@@ -142,7 +143,7 @@ class Bank:
         if self.tiled.grid[0][0].plain:
             self.tiled.show(self.weights)
         else:
-            self.tiled.hold(self.cells.weights * self.unit, self.two_sided, self._stale == 0)
+            self.tiled.hold(self.cells.weights * self.options.scale, self.two_sided, self._stale == 0)
 
     def snapshot(self) -> dict[str, Tensor]:
         """Cells, wear, clock and solutions of the wires, to go on from bit for bit."""

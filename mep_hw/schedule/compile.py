@@ -99,8 +99,8 @@ def predict(schedule: Schedule, backend: BackendCard, device: DeviceCard | None)
 def _predict(cycle: Cycle, backend: BackendCard, device: DeviceCard | None) -> Cost:
     if isinstance(cycle, Registers):
         return Cost(cycles=1, slots=0, pulses=0)  # no card describes its host, so time and energy are unknown
-    if isinstance(cycle, Cell):
-        return Cost()  # rounds of verification depend on the cells
+    if not isinstance(cycle, Outer | Row):
+        return Cost()  # how many rounds verifying takes depends on the cells
     if isinstance(cycle, Outer):
         slots, cycles = PHASES * len(cycle.words), PHASES * cycle.cycles
         pulses = int((cycle.words.abs().sum(1, dtype=torch.int64) * cycle.bits.abs().sum(1, dtype=torch.int64)).sum())
@@ -108,14 +108,13 @@ def _predict(cycle: Cycle, backend: BackendCard, device: DeviceCard | None) -> C
         up, down = (side.amax(0) for side in (cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0)))
         slots, cycles = int(up.sum() + down.sum()), int((up > 0).sum() + (down > 0).sum())
         pulses = int(cycle.pulses.abs().sum())
-    assert backend.array is not None and device is not None  # such cycles are compiled for arrays of cells only
-    if pairing_of(backend.array, device) == "differential":
+    if backend.array is not None and device is not None and pairing_of(backend.array, device) == "differential":
         pulses *= 2  # both cells of a pair
     return Cost(time_s=_time(slots, device), cycles=cycles, slots=slots, pulses=pulses)
 
 
-def _time(slots: int, device: DeviceCard) -> float | None:
-    width = device.electrical.pulse_width.value
+def _time(slots: int, device: DeviceCard | None) -> float | None:
+    width = None if device is None else device.electrical.pulse_width.value
     return None if width is None else slots * width
 
 

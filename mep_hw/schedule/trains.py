@@ -64,8 +64,9 @@ def _factors(update: Update) -> tuple[Tensor, Tensor]:
     if not bool(update.isfinite().all()):
         raise ScheduleError("outer", "update", "nan", rule="must be finite", fix="lower lr or beta")
     left, values, right = torch.linalg.svd(dense(update).flatten(1), full_matrices=False)
-    root = values.sqrt()  # both sides alike
-    return left * root, right.T * root
+    real = values > values[0] * (max(left.shape[0], right.shape[1]) * torch.finfo(values.dtype).eps)  # not rounding
+    root = values[real].sqrt()  # both sides alike
+    return left[:, real] * root, right.T[:, real] * root
 
 
 def _drawn(chances: Tensor, slots: Tensor, generator: torch.Generator) -> Tensor:

@@ -29,6 +29,7 @@ def save(path: Path, run: Run, step: TrainingStep, best: Best | None) -> None:
     tensors |= {f"substrate.{name}": value for name, value in step.substrate.snapshot().items()}
     for key, memory in step.memory.items():
         tensors |= {f"memory.{key}.{name}": value for name, value in memory.items()}
+    tensors |= {f"owed.{key}": value for key, value in step.owed.items()}
     if best is not None:
         tensors |= {f"best.{name}": value for name, value in best[1].items()}
     metadata = {
@@ -59,6 +60,7 @@ def restore(path: Path, run: Run, step: TrainingStep) -> Best | None:
     run.model.load_tensors(tensors, where)
     step.substrate.restore(_under("substrate.", tensors))
     step.memory = {key: _under(f"memory.{key}.", tensors) for key in step.memory}
+    step.owed = _under("owed.", tensors)
     run.history = json.loads(metadata["history"])
     run.seconds = json.loads(metadata["seconds"])
     step.cost = Cost(**json.loads(metadata["cost"]))

@@ -76,7 +76,7 @@ class TrainingStep:
         self.lr = _per_layer(lr, model.depth)
         fixed = rule.bias_lr if bias_lr is None else bias_lr
         self.bias_lr = self.lr if fixed is None else _per_layer(fixed, model.depth)
-        self.owed: dict[str, Tensor] = {}
+        self.owed: dict[str, Tensor] = {}  # what schedules have left to later ones, in the shape of the weights
         self.cost = Cost.none()
 
     def _remember(self, key: str, rule: Rule, shape: tuple[int, ...]) -> None:

@@ -84,7 +84,7 @@ settle:"""
         ("word_ohm: 1.0", "word_ohm: -1", "my.yaml: array.wires.word_ohm = -1: must be >= 0; it means: resistance of"),
         ("bit_ohm: 2.0", "bit_ohm: .inf", "my.yaml: array.wires.bit_ohm = inf: must be a finite number; it means"),
         ("bit_ohm", "bit_ohms", "my.yaml: array.wires.bit_ohms = 2.0: is not a known key; did you mean 'bit_ohm'?"),
-        ("differential", "pair", "my.yaml: array.pairing = pair: must be 'differential' or 'reference'; it means: how"),
+        ("differential", "pair", "my.yaml: array.pairing = pair: must be 'differential', 'reference' or 'device'"),
         ("128\n  pairing: differential", "1\n  pairing: reference", "my.yaml: array.pairing = reference: with a"),
         ("absolute: 0.01", "absolute: -0.01", "my.yaml: array.read_noise.absolute = -0.01: must be >= 0; it means"),
     ],

@@ -1,0 +1,202 @@
+"""The crossbar: without errors it is the reference machine; with them it trains, remembers what it owes, and resumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cell_arrays import device
+from helpers import card
+from problems import problem
+from torch import Tensor
+
+import mep_hw
+from mep_hw import machine as machines
+from mep_hw.cards import BackendCard, load_device
+from mep_hw.errors import CapabilityError, ModelError, ScheduleError
+from mep_hw.estimator import make
+from mep_hw.files import read_tensors
+from mep_hw.model import Model
+from mep_hw.outersum import OuterSum, dense
+from mep_hw.rules import Sgd
+from mep_hw.schedule import Registers, Row, Schedule, compile
+from mep_hw.state import Nudge
+from mep_hw.substrates.crossbar import Crossbar
+from mep_hw.training.loop import StepInfo
+from mep_hw.training.step import TrainingStep
+
+CLEAN: dict[str, object] = {
+    "array__forward": {}, "array__transposed": {}, "array__read_noise": {}, "compute__dtype": "float64",
+    "settle__tolerance": 1e-9, "settle__nudged_tolerance": 1e-9, "settle__free_sweeps": 2000,
+    "settle__nudged_sweeps": 2000,
+}  # fmt: skip
+
+
+def build(model: Model, cells: str = "ideal", seed: int = 0, **changes: object) -> Crossbar:
+    made = machines.build(model, card("crossbar", **changes), load_device(cells), seed)
+    assert isinstance(made, Crossbar)
+    return made
+
+
+@pytest.mark.parametrize("kind", ["mlp", "tanh", "cross_entropy", "skip", "conv", "convskip"])
+def test_without_errors_it_settles_like_the_reference_machine(kind: str) -> None:
+    p = problem(kind)
+    exact = machines.build(p.model, card("reference", settle__tolerance=1e-10, settle__nudged_tolerance=1e-9), None, 0)
+    array = build(p.model, **CLEAN)
+    assert not array.noisy
+    free, wanted = array.settle(p.x), exact.settle(p.x)
+    for ours, theirs in zip(free.state, wanted.state, strict=True):
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-6)
+    beta = torch.full((len(p.x),), 0.1, dtype=torch.float64)
+    nudge = Nudge(torch.cat([beta, -beta]), p.y)
+    pairs = zip(array.settle(p.x, nudge, free).state, exact.settle(p.x, nudge, wanted).state, strict=True)
+    assert all(torch.allclose(ours, theirs, rtol=0, atol=1e-5) for ours, theirs in pairs)
+
+
+def test_noise_is_fresh_in_every_read_and_repeats_with_the_seed() -> None:
+    p = problem("mlp", dtype=torch.float32)
+    one, other, third = (build(p.model, "ecram", seed) for seed in (3, 3, 4))
+    states = [machine.settle(p.x.float()).state[0] for machine in (one, one, other, third)]
+    assert torch.equal(states[0], states[2])
+    assert not torch.equal(states[0], states[1]) and not torch.equal(states[0], states[3])
+    assert float((states[0] - states[1]).abs().max()) < 0.2
+
+
+def test_a_mismatched_phase_shifts_nudged_states_only() -> None:
+    p = problem("mlp")
+    beta = torch.full((len(p.x),), 1e-6, dtype=torch.float64)
+    plain, skewed = (
+        build(p.model, **CLEAN, array__phase_mismatch={"offset_sd": sd}) for sd in (0.0, 0.05)
+    )
+    free, nudged = [], []
+    for array in (plain, skewed):
+        free.append(array.settle(p.x))
+        nudged.append(array.settle(p.x, Nudge(torch.cat([beta, -beta]), p.y), free[-1]).state[1])
+    assert torch.allclose(free[0].state[1], free[1].state[1], rtol=0, atol=1e-7)
+    up, down = (nudged[1] - nudged[0]).split(len(p.x))
+    assert float(up.abs().max()) > 0.01 and float((up - down).abs().max()) > 0.01
+
+
+def step(model: Model, lr: float, cells: str, **changes: object) -> TrainingStep:
+    return TrainingStep(build(model, cells, **changes), make("centered", 0.1), Sgd(), lr=lr)
+
+
+def test_row_writes_owe_what_is_less_than_a_pulse_and_pay_it_later() -> None:
+    """Cells without spread or noise: what the weights gained and what is owed add up to what was intended."""
+    p = problem("mlp", dtype=torch.float32)
+    cells = device("gokmen-vlasov", spread=None, noise=None)
+    array = machines.build(p.model, card("crossbar"), cells, 0)
+    training = TrainingStep(array, make("centered", 0.1), Sgd(), lr=0.002)
+    total = [torch.zeros_like(array.read(c)) for c in range(3)]
+    start = [array.read(c) for c in range(3)]
+    for _ in range(12):
+        (contrast,) = training.estimator.contrasts(array, p.x.float(), p.y.float())
+        training._apply(contrast, p.x.float(), 1.0)  # pyright: ignore[reportPrivateUsage]
+        for whole, update in zip(total, contrast.weights, strict=True):
+            assert update is not None
+            whole += 0.002 * dense(update)
+    unit = 1.5 * 0.0016
+    for c, whole in enumerate(total):
+        owed = training.owed[f"weights.{c}"]
+        assert float(owed.abs().max()) <= unit / 2 + 1e-7 and float(whole.abs().max()) > unit
+        assert torch.allclose(array.read(c) - start[c] + owed, whole, rtol=0, atol=2e-6)
+
+
+def test_verified_writes_owe_what_was_read_back() -> None:
+    p = problem("mlp", dtype=torch.float32)
+    training = step(p.model, 0.1, "ecram", write_modes=["cell"])
+    before = [training.substrate.read(c) for c in range(3)]
+    (contrast,) = training.estimator.contrasts(training.substrate, p.x.float(), p.y.float())
+    training._apply(contrast, p.x.float(), 1.0)  # pyright: ignore[reportPrivateUsage]
+    for c, update in enumerate(contrast.weights):
+        assert update is not None
+        moved = training.substrate.read(c) - before[c]
+        assert torch.allclose(moved + training.owed[f"weights.{c}"], 0.1 * dense(update), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["row", "outer", "cell"])
+def test_a_stopped_run_goes_on_to_the_same_cells(tmp_path: Path, mode: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    data = (torch.rand(40, 6, generator=generator), torch.randint(3, (40,), generator=generator))
+
+    def train(path: Path, stop: bool, resume: bool = False) -> Any:
+        def watch(info: StepInfo) -> None:
+            if stop and info.epoch == 2:
+                raise RuntimeError("stopped")
+
+        return mep_hw.train(
+            mep_hw.mlp(6, 5, 4, 3), data, backend=card("crossbar", write_modes=[mode]), epochs=3,
+            checkpoint=path, resume=resume, on_step=watch, batch_size=20,
+        )  # fmt: skip
+
+    train(tmp_path / "whole.safetensors", stop=False)
+    with pytest.raises(RuntimeError, match="stopped"):
+        train(tmp_path / "cut.safetensors", stop=True)
+    train(tmp_path / "cut.safetensors", stop=False, resume=True)
+    (one, _), (other, _) = (read_tensors(tmp_path / f"{name}.safetensors") for name in ("whole", "cut"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert any(name.endswith("cells.stored") for name in one)
+
+
+def test_digits_are_learned_in_place_and_not_by_the_read_out() -> None:
+    """A third of the default epochs; the full figures are in docs/results."""
+    run = mep_hw.train(mep_hw.mlp(64, 24, 10), backend="crossbar", epochs=6, control=True, progress=False)
+    assert run.test_accuracy is not None and run.control_accuracy is not None
+    assert run.test_accuracy >= 0.88 and run.test_accuracy >= run.control_accuracy + 0.10
+    assert run.cost.pulses is not None and run.cost.pulses > 10_000 and run.cost.energy_j is None
+
+
+def test_time_moves_cells_that_drift_and_no_others() -> None:
+    p = problem("mlp", dtype=torch.float32)
+    array = build(p.model, "pcm")
+    before = array.read(0)
+    array.wait(86400.0)
+    assert float(array.read(0).norm()) < 0.9 * float(before.norm())
+    with pytest.raises(ScheduleError, match="cells: seconds = -1.0"):
+        array.wait(-1.0)
+    with pytest.raises(CapabilityError, match="device ecram: retention.law"):
+        build(p.model, "ecram").wait(1.0)
+
+
+def with_max_pooling_behind() -> Model:
+    return problem("maxpool").model
+
+
+def test_what_it_cannot_do_is_refused_by_name() -> None:
+    p = problem("mlp", dtype=torch.float32)
+    if any(pool.kind == "max" for k in with_max_pooling_behind().couplings for pool in k.after):
+        with pytest.raises(ModelError, match="pool = max: max pooling behind weights"):
+            build(with_max_pooling_behind())
+    with pytest.raises(CapabilityError, match="backend crossbar: array = None"):
+        machines.build(p.model, card("crossbar", array=None), load_device("ecram"), 0)
+    with pytest.raises(CapabilityError, match="backend crossbar: device = None"):
+        machines.build(p.model, card("crossbar"), None, 0)
+    array = build(p.model, "ecram")
+    before = array.read(0)
+    with pytest.raises(CapabilityError, match="backend crossbar: cycle = Registers"):
+        array.apply(0, Schedule((Registers(before),), before))
+    flash = build(p.model, "flash-sonos")
+    with pytest.raises(CapabilityError, match="backend crossbar: cycle = Row"):
+        flash.apply(0, Schedule((Row(torch.ones(10, 12, dtype=torch.int32)),), before))
+    assert torch.equal(array.read(0), before)
+
+
+@pytest.mark.parametrize(("cells", "mode"), [("ecram", "Row"), ("pcm", "Cell"), ("flash-sonos", "Cell"), ("ideal", "Cell")])
+def test_the_first_mode_that_the_device_can_execute_is_compiled(cells: str, mode: str) -> None:
+    update = OuterSum(torch.ones(3, 1), torch.ones(4, 1))
+    backend: BackendCard = card("crossbar")
+    (cycle,) = compile(update, None, backend, load_device(cells)).cycles
+    assert type(cycle).__name__ == mode
+    with pytest.raises(ScheduleError, match="holds no mode that flash-sonos can execute"):
+        compile(update, None, card("crossbar", write_modes=["outer"]), load_device("flash-sonos"))
+
+
+def test_bad_dimensions_of_tiles_spread_a_large_coupling() -> None:
+    array = build(mep_hw.mlp(300, 5, 2), "ideal", array__forward={}, array__transposed={}, array__read_noise={})
+    bank = array.banks[0]
+    assert bank is not None and len(bank.tiled.grid) == 3
+    x = torch.rand(2, 300)
+    weights: Tensor = array.read(0)
+    assert torch.allclose(array.couple(0, x, None), x @ weights.T, rtol=0, atol=1e-5)
