@@ -14,7 +14,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12 python3.13,$(she
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
-	$(BIN)/mep-hw train --backend cpu --data digits --model 64-24-10 --seed 0
+	$(BIN)/mep-hw train --backend crossbar --data digits --model 64-24-10 --seed 0
 
 test: lint
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90

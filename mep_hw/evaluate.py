@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mep_hw import machine
 from mep_hw.cards import BackendCard
 from mep_hw.data import Source, as_data, check
-from mep_hw.errors import DataError
+from mep_hw.errors import DataError, InputError
 from mep_hw.from_torch import as_model
 from mep_hw.model import Model
 from mep_hw.schedule import Cost
@@ -49,8 +49,14 @@ def evaluate(
     backend: str | Path | BackendCard = "cpu",
     device: str | Path | None = None,
     seed: int = 0,
+    after: float | None = None,
+    compensate: bool = False,
 ) -> Evaluation:
     """Settle every test sample freely on `backend` and count the right answers.
+
+    Args:
+        after: seconds between programming and use, for machines whose cells drift.
+        compensate: make up for the drift by one gain per coupling.
 
     Raises:
         InputError: of the data, the model or the cards, see `mep_hw.train`.
@@ -64,6 +70,11 @@ def evaluate(
         raise DataError("data", "y", tuple(y.shape), rule="accuracy needs labels (n,)", fix="give class labels")
     started = time.perf_counter()
     substrate = machine.build(model, card, cell, seed)
+    if after is not None:
+        substrate.wait(after, compensate)
+    elif compensate:
+        rule, fix = "has no effect without a time", "give the time between programming and use"
+        raise InputError("evaluate", "compensate", compensate, rule=rule, fix=fix)
     inputs = model.centred(x.to(substrate.torch_device, substrate.dtype))
     value = accuracy(substrate, inputs, y.to(substrate.torch_device))
     seconds = time.perf_counter() - started

@@ -47,12 +47,17 @@ def rules_differ(muon: float, full: float, dion: float, low: float) -> bool:
     return muon > 0.94 and full == 24 and dion > 0.80 and low == 6
 
 
+def trains_on_cells(trained: float, frozen: float, cycles: float, slots: float, pulses: float) -> bool:
+    return trained >= 0.88 and trained >= frozen + 0.10 and cycles > 10_000 and pulses > slots > 10_000
+
+
 def fitted(true: float, found: float, error: float) -> bool:
     return abs(found - true) < 4 * error < true / 3
 
 
 # Per script: the last lines to look at, by how they begin, and what their numbers must fulfil together.
 BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
+    "crossbar.py": (["on cells: ", "cost: "], trains_on_cells),
     "train_digits.py": (["trained "], trained_beats_frozen),
     "gradient_check.py": (["order of centered ", "order of richardson ", "smallest cosine "], orders),
     "from_torch.py": (["test accuracy before "], learned),

@@ -70,7 +70,8 @@ class Bank:
         self.cells = Cells(device, (2 if self.pair else 1, *shape), generator, dtype)
         mapping = _mapping(self.options, pairing, device)
         self.tiled = Tiled(self.options, mapping, torch.zeros(shape, dtype=dtype), generator, dtype)
-        self._stale = 0
+        self._stale, self.dtype = 0, dtype
+        self.gain = 1.0  # of all drives, digital; makes up for drift
         self.show(refresh=True)
 
     @property
@@ -80,11 +81,11 @@ class Bank:
 
     def product(self, states: Tensor, phase: Phase = FREE) -> Tensor:
         """Drives (batch, out) from states (batch, in)."""
-        return self.tiled.product(states, phase)
+        return self._amplified(self.tiled.product(states, phase))
 
     def product_transposed(self, states: Tensor, phase: Phase = FREE) -> Tensor:
         """Drives (batch, in) from states (batch, out), through the same cells."""
-        return self.tiled.product_transposed(states, phase)
+        return self._amplified(self.tiled.product_transposed(states, phase))
 
     def set(self, weights: Tensor) -> None:
         """Hold `weights` (out, in) as exactly as the cells' bounds allow; nothing is modelled of the writing."""
@@ -133,6 +134,11 @@ class Bank:
             pulses += int(up.sum()) + int(down.sum())
         return Written(rounds, slots, pulses, energy if known else None)
 
+    def signal(self) -> float:
+        """Sum of the absolute drives that unit states on one word line at a time give: what drift makes smaller."""
+        lines = torch.eye(self.cells.shape[2], dtype=self.dtype, device=self.cells.generator.device)
+        return float(self.tiled.product(lines).abs().sum())
+
     def show(self, refresh: bool = False) -> None:
         """Let products see what the cells hold now.
 
@@ -149,15 +155,18 @@ class Bank:
         """Cells, wear, clock and solutions of the wires, to go on from bit for bit."""
         tensors = {f"cells.{name}": value for name, value in self.cells.snapshot().items()}
         tensors |= {f"tiles.{name}": value for name, value in self.tiled.snapshot().items()}
-        return tensors | {"stale": torch.tensor(self._stale)}
+        return tensors | {"stale": torch.tensor(self._stale), "gain": torch.tensor(self.gain, dtype=torch.float64)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go back to a `snapshot` of a bank that was made with the same arguments and seed."""
         self.cells.restore({name.removeprefix("cells."): v for name, v in tensors.items() if name.startswith("cells.")})
         self.tiled.restore({name.removeprefix("tiles."): v for name, v in tensors.items() if name.startswith("tiles.")})
-        self._stale = int(tensors["stale"])
+        self._stale, self.gain = int(tensors["stale"]), float(tensors["gain"])
         if self.tiled.grid[0][0].plain:
             self.tiled.show(self.weights)
+
+    def _amplified(self, drives: Tensor) -> Tensor:
+        return drives if self.gain == 1.0 else drives.mul_(self.gain)
 
     def _joined(self, held: Tensor) -> Tensor:
         return self.unit * (held[0] - held[1] if self.pair else held[0])

@@ -63,6 +63,19 @@ class Substrate(ABC):
             f"backend {self.backend.name}", "write", rule="weights cannot be set", fix="use another backend"
         )
 
+    def wait(self, seconds: float, compensate: bool = False) -> None:
+        """Let time pass between training and use.
+
+        Args:
+            compensate: measure how far all weights of a coupling have shrunk, and make up for it.
+
+        Raises:
+            ScheduleError: a negative time.
+            CapabilityError: the machine does not know what time does to its weights.
+        """
+        rule, fix = "weights in registers do not change with time", "leave it out, or use an array of memory cells"
+        raise CapabilityError(f"backend {self.backend.name}", "after", f"{seconds:g} s", rule=rule, fix=fix)
+
     def apply_bias(self, layer: int, schedule: Schedule) -> Cost:
         """Execute `schedule` on the bias registers of layer `layer` (counted from 1)."""
         bias = self.biases[layer - 1]

@@ -129,17 +129,19 @@ class Crossbar(Substrate):
         bank.show(refresh=True)
         return Cost(None, done.energy, done.rounds, done.slots, done.pulses, None)
 
-    def wait(self, seconds: float) -> None:
-        """Let time pass: cells drift as their card says.
+    def wait(self, seconds: float, compensate: bool = False) -> None:
+        """Let cells drift as their card says.
 
-        Raises:
-            ScheduleError: a negative time.
-            CapabilityError: the card does not know what time does.
+        Compensation is one digital gain per coupling, by the sum of its drives before and after (Joshi et al., Nature
+        Communications 11, 2473, 2020); it costs a read of every word line by itself, twice.
         """
         for bank in self.banks:
             if bank is not None:
+                before = bank.signal() if compensate else 0.0
                 bank.cells.wait(seconds)
                 bank.show(refresh=True)
+                if compensate and (after := bank.signal()) > 0:
+                    bank.gain *= before / after
 
     def wire_error(self) -> float:
         """Largest error of the conductances that reads use against the exact circuit: see `Tile.wire_error`."""
