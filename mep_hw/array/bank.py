@@ -106,7 +106,11 @@ class Bank:
         Raises:
             CapabilityError: the device knows neither.
         """
-        aims = self._aims(self.weights + cycle.change.flatten(1))
+        # Nobody asks a cell for what its kind cannot hold: it would be pulsed to death.
+        low, high = self.device.w_min.value, self.device.w_max.value
+        aims = self._aims(self.weights + cycle.change.flatten(1)).clamp(
+            -torch.inf if low is None else low, torch.inf if high is None else high
+        )
         tolerance = cycle.tolerance / (self.unit * len(aims))  # the errors of a pair add up
         if self.device.family == "ideal":
             self.cells.set(aims)

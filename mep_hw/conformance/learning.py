@@ -114,8 +114,9 @@ def learns(subject: Subject) -> Iterator[Finding]:
         steps = task.epochs * -(-len(task.data.x) // run.settings.batch_size)
         what = f"{task.data.name}: test accuracy after {steps} steps"
         yield at_least(what, run.test_accuracy, subject.bars.learns_accuracy)
-        frozen = run.control_accuracy + task.margin
-        yield above(f"{what}, against {run.control_accuracy:g} with frozen hidden weights", run.test_accuracy, frozen)
+        frozen = run.control_accuracy
+        least = frozen + min(task.margin, (1 - frozen) / 4)  # there may be little left to gain
+        yield above(f"{what}, against {frozen:g} with frozen hidden weights", run.test_accuracy, least)
 
 
 def _batch(p: Problem, repeats: int = 1) -> Data:

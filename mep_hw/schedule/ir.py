@@ -76,3 +76,8 @@ class Schedule:
     def verifies(self) -> bool:
         """Whether the machine reads back what it wrote, so that only then is known what is left."""
         return any(isinstance(cycle, Cell) for cycle in self.cycles)
+
+    @property
+    def tolerance(self) -> float:
+        """How far off verified weights may be, in weight units; 0 where none is verified."""
+        return max((cycle.tolerance for cycle in self.cycles if isinstance(cycle, Cell)), default=0.0)

@@ -126,7 +126,9 @@ class TrainingStep:
             before = substrate.read(c) if schedule.verifies else None
             self.cost += substrate.apply(c, schedule)
             if before is not None:
-                self.owed[key] = dense(schedule.intended) - (substrate.read(c) - before)
+                missing = dense(schedule.intended) - (substrate.read(c) - before)
+                # What a cell at its bound cannot take is given up, or it would be owed more and more.
+                self.owed[key] = missing.clamp_(-schedule.tolerance, schedule.tolerance)
             elif schedule.left is not None:
                 self.owed[key] = schedule.left
         for n in self.layers:
