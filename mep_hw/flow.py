@@ -81,7 +81,7 @@ def integrate(
         if noise is not None:
             rate, limit = noise.smooth(rate), torch.maximum(tolerance, noise.floor())
         residual = torch.where(moving, _largest(rate), residual)
-        arrived = moving & (residual <= limit) & (step >= least)
+        arrived = moving & (residual <= limit) & (tolerance > 0) & (step >= least)
         sweeps[arrived] = step
         moving = moving & ~arrived
         if not bool(moving.any()):
@@ -89,9 +89,10 @@ def integrate(
         flow.advance(moving, step_size)
         if energy is not None:
             trace.append(energy(flow.state, flow.repeated(inputs), flow.nudge))
+    drive = flow.now[-1]
     if noisy and options.average:
-        flow.average(options.average, step_size)
-    output = flow.state[-1] if model.cost.in_energy else flow.now[-1]
+        drive = flow.average(options.average, step_size)
+    output = flow.state[-1] if model.cost.in_energy else drive
     settled = Settled(flow.state, output, sweeps, residual, torch.stack(trace) if trace else None)
     return settled if nudge is not None else replace(settled, static=flow.static)
 
@@ -188,17 +189,18 @@ class _Flow:
             self.state[n] = torch.where(rows, moved, value)
         self.now = self.drives()
 
-    def average(self, steps: int, step: float) -> None:
-        """Go on for so many steps, and to the mean of the states that they pass."""
+    def average(self, steps: int, step: float) -> Tensor:
+        """Go on for so many steps, and to the mean of the states that they pass; returns that of the last drive."""
+        drive = torch.zeros_like(self.now[-1])
         total = [torch.zeros_like(value) for value in self.state]
         every = torch.ones(self.rows, dtype=torch.bool, device=total[0].device)
         for _ in range(steps):
             self.advance(every, step)
+            drive += self.now[-1]
             for mean, value in zip(total, self.state, strict=True):
                 mean.add_(value)
         self.state = [mean.div_(steps) for mean in total]
-        self.membranes = [self._membrane(n, value) for n, value in enumerate(self.state)]
-        self.now = self.drives()
+        return drive.div_(steps)
 
     def _membrane(self, n: int, value: Tensor) -> Tensor | None:
         activation = self.model.layers[n].activation

@@ -26,6 +26,7 @@ from mep_hw.cells.energy import pulse_energy
 from mep_hw.errors import CapabilityError
 from mep_hw.schedule.ir import Cell
 
+READS = 64  # of one word line in a calibration: a single read is mostly noise and rounding
 WRITE_NOISES = 2.0  # standard deviations of write noise that an error must exceed to be worked off
 
 
@@ -120,13 +121,16 @@ class Bank:
             return Written(None, None, None, None)
         step = self.device.dw_min.value
         rounds, slots, pulses, energy = 0, 0, 0, 0.0
-        known = True
+        known, share, last = True, torch.ones_like(aims), torch.zeros_like(aims)
         while rounds < cycle.iterations:
             error = aims - self.cells.read()
             wanted = error.sign()
+            share = torch.where(wanted * last < 0, share / 2, share)  # steps larger than the card's mean overshoot
+            last = wanted
             if step is not None:  # an error within the noise of a write is drawn anew by one pulse, not worked off
                 far = error.abs() > WRITE_NOISES * self.cells.write_noise
-                wanted = torch.where(far, (error / step).round(), wanted)
+                count = (error.abs() / step * share).round().clamp(min=1)
+                wanted = torch.where(far, wanted * count, wanted)
             wanted = torch.where(error.abs() > tolerance, wanted, 0.0).int()
             if not bool(wanted.any()):
                 break
@@ -138,10 +142,17 @@ class Bank:
             pulses += int(up.sum()) + int(down.sum())
         return Written(rounds, slots, pulses, energy if known else None)
 
-    def signal(self) -> float:
-        """Sum of the absolute drives that unit states on one word line at a time give: what drift makes smaller."""
+    def signal(self) -> Tensor:
+        """Drives that a unit state on one word line at a time gives, (in, out), the mean of READS reads each."""
         lines = torch.eye(self.cells.shape[2], dtype=self.dtype, device=self.cells.generator.device)
-        return float(self.tiled.product(lines).abs().sum())
+        return torch.stack([self.tiled.product(lines) for _ in range(READS)]).mean(0)
+
+    def make_up(self, before: Tensor) -> None:
+        """Set the gain by which the signal now comes closest to what it was, see `signal`."""
+        after = self.signal()
+        common = float((before * after).sum())
+        if common > 0:
+            self.gain *= float(before.square().sum()) / common
 
     def show(self, refresh: bool = False) -> None:
         """Let products see what the cells hold now.

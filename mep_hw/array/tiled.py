@@ -76,7 +76,7 @@ class Tiled:
         return max(tile.wire_error() for tiles in self.grid for tile in tiles)
 
     def weights(self) -> Tensor:
-        """The weights (out, in) that the cells stand for, float64, without wires, converters or noise."""
+        """The weights (out, in) of the cells last held or programmed (not of those shown), float64, without errors."""
         bands = [torch.cat([self.mapping.forward(tile.cells.double()) for tile in tiles], dim=1) for tiles in self.grid]
         return torch.cat(bands).T
 

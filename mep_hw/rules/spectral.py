@@ -115,7 +115,7 @@ class Bounded(Wrapper):
         new["u"] = _warm(u, memory["u"])
         new["directions"] = memory["directions"] + (self.cycles - left)
         new["held"] = torch.tensor(int(float(values[0]) <= self.bound * SLACK))
-        return update, new
+        return update if isinstance(update, OuterSum) else update.view_as(weights), new
 
 
 def _directions(matrix: Tensor, u: Tensor, turn: int) -> tuple[Tensor, Tensor, Tensor]:

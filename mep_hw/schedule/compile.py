@@ -13,10 +13,10 @@ from torch import Tensor
 from mep_hw.array.mapping import pairing_of
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.errors import ScheduleError
-from mep_hw.outersum import OuterSum, Update, dense
+from mep_hw.outersum import OuterSum, Update, dense, finite
 from mep_hw.schedule.cost import Cost
 from mep_hw.schedule.ir import Cell, Cycle, Outer, Registers, Row, Schedule
-from mep_hw.schedule.trains import outer
+from mep_hw.schedule.trains import check_pulses, outer
 
 PHASES = 4  # a slot of Outer is executed once for each pair of polarities of word and bit lines
 
@@ -37,6 +37,8 @@ def compile(
         ScheduleError: no write mode of the card is one that the device can execute, or the update is not finite.
     """
     total = update if residual is None else _add(update, residual)
+    if not bool(finite(total)):
+        raise ScheduleError("update", "weights", "nan", rule="must be finite", fix="lower lr or beta")
     mode = write_mode(backend, device)
     if mode == "exact":
         return Schedule((Registers(total),), total)
@@ -50,6 +52,7 @@ def compile(
         return Schedule((outer(total, step, random),), total)
     change = dense(total)
     pulses = (change / step).round()
+    check_pulses(float(pulses.abs().max()))
     intended = pulses * step
     return Schedule((Row(pulses.flatten(1).int()),), intended, change - intended)
 
@@ -110,10 +113,11 @@ def _predict(cycle: Cycle, backend: BackendCard, device: DeviceCard | None) -> C
         pulses = int(cycle.pulses.abs().sum())
     if backend.array is not None and device is not None and pairing_of(backend.array, device) == "differential":
         pulses *= 2  # both cells of a pair
-    return Cost(time_s=_time(slots, device), cycles=cycles, slots=slots, pulses=pulses)
+    return Cost(time_s=pulse_time(slots, device), cycles=cycles, slots=slots, pulses=pulses)
 
 
-def _time(slots: int, device: DeviceCard | None) -> float | None:
+def pulse_time(slots: int, device: DeviceCard | None) -> float | None:
+    """Seconds that so many slots take, one after the other; None where the device does not know its pulse."""
     width = None if device is None else device.electrical.pulse_width.value
     return None if width is None else slots * width
 

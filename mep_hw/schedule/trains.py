@@ -21,6 +21,7 @@ from mep_hw.errors import ScheduleError
 from mep_hw.outersum import OuterSum, Update, dense
 from mep_hw.schedule.ir import Outer
 
+MOST = 1e5  # pulses of one cell by one update; more than any cell has states, so that lr must be wrong
 TINY = 1e-9  # expected pulses of the largest cell below which an outer product is left out
 
 
@@ -33,12 +34,11 @@ def outer(update: Update, step: float, generator: torch.Generator | None) -> Out
         generator: of stochastic trains; None makes deterministic ones.
 
     Raises:
-        ScheduleError: the update is not finite.
+        ScheduleError: the update takes more than MOST pulses.
     """
     left, right = _factors(update)
     expected = left.abs().amax(0) * right.abs().amax(0) / step
-    if not bool(expected.isfinite().all()):
-        raise ScheduleError("outer", "update", "nan", rule="must be finite", fix="lower lr or beta")
+    check_pulses(float(expected.sum()))
     used = expected > TINY
     left, right, expected = left[:, used], right[:, used], expected[used]
     slots = expected.ceil().long()
@@ -51,6 +51,13 @@ def outer(update: Update, step: float, generator: torch.Generator | None) -> Out
     return Outer(*trains, cycles=len(slots))
 
 
+def check_pulses(count: float) -> None:
+    """Raises ScheduleError where an update asks one cell for more pulses, or an array for more slots, than MOST."""
+    if not count <= MOST:
+        rule, fix = f"must take at most {MOST:g} pulses of one cell", "lower lr, or raise array.scale"
+        raise ScheduleError("update", "pulses", f"{count:.3g}", rule=rule, fix=fix)
+
+
 def coincidences(cycle: Outer) -> tuple[Tensor, Tensor]:
     """Up and down pulses of every cell, (out, in) int32: exact counts, by two products of the trains."""
     words, bits = cycle.words.float(), cycle.bits.float()
@@ -61,8 +68,6 @@ def coincidences(cycle: Outer) -> tuple[Tensor, Tensor]:
 def _factors(update: Update) -> tuple[Tensor, Tensor]:
     if isinstance(update, OuterSum):
         return update.left * update.scale, update.right
-    if not bool(update.isfinite().all()):
-        raise ScheduleError("outer", "update", "nan", rule="must be finite", fix="lower lr or beta")
     left, values, right = torch.linalg.svd(dense(update).flatten(1), full_matrices=False)
     real = values > values[0] * (max(left.shape[0], right.shape[1]) * torch.finfo(values.dtype).eps)  # not rounding
     root = values[real].sqrt()  # both sides alike

@@ -26,7 +26,7 @@ from mep_hw.errors import CapabilityError, ModelError
 from mep_hw.flow import integrate
 from mep_hw.model import Model, total_energy
 from mep_hw.schedule import Cell, Cost, Cycle, Outer, Row, Schedule, predict
-from mep_hw.schedule.compile import takes_pulses
+from mep_hw.schedule.compile import pulse_time, takes_pulses
 from mep_hw.schedule.trains import coincidences
 from mep_hw.state import Nudge, Settled, State
 from mep_hw.substrates.base import Substrate
@@ -48,6 +48,14 @@ class Crossbar(Substrate):
             field = "array" if backend.array is None else "device"
             rule, fix = "is needed to hold weights in cells", f"give the card one, or use --{field} where there is one"
             raise CapabilityError(f"backend {backend.name}", field, None, rule=rule, fix=fix)
+        for field, wrong in (
+            ("write_modes", "exact" in backend.write_modes), ("bias", backend.bias == "array"),
+            ("complex_states", backend.complex_states),
+        ):  # fmt: skip
+            if wrong:
+                rule, fix = "is not for cells in arrays", "use outer, row or cell; bias digital; complex_states false"
+                value = getattr(backend, field)
+                raise CapabilityError(f"backend {backend.name}", field, value, rule=rule, fix=fix)
         self.banks: list[Bank | None] = []
         for coupling, weights in zip(model.couplings, model.weights, strict=True):
             if any(pool.kind == "max" for pool in coupling.after):
@@ -107,14 +115,16 @@ class Crossbar(Substrate):
         cost = predict(schedule, self.backend, self.device)
         if schedule.verifies:  # what that takes is known only now
             counts = {name: _total(getattr(w, name) for w in done) for name in ("rounds", "slots", "pulses")}
-            cost = replace(cost, cycles=counts["rounds"], slots=counts["slots"], pulses=counts["pulses"])
+            slots = counts["slots"]
+            time = None if slots is None else pulse_time(slots, self.device)
+            cost = replace(cost, time_s=time, cycles=counts["rounds"], slots=slots, pulses=counts["pulses"])
         energy, after = [w.energy for w in done], self._wear()
         spent = None if any(e is None for e in energy) else sum(e for e in energy if e is not None)
         return replace(cost, energy_j=spent, wear_max=None if worn is None or after is None else after - worn)
 
     def read(self, coupling: int) -> Tensor:
         bank, fixed = self.banks[coupling], self._fixed[coupling]
-        return fixed.clone() if bank is None else bank.weights.view_as(fixed)
+        return fixed.clone() if bank is None else (bank.weights * bank.gain).view_as(fixed)
 
     def write(self, coupling: int, weights: Tensor) -> Cost:
         """Initial programming: write and verify, see `Bank.verify`."""
@@ -124,6 +134,7 @@ class Crossbar(Substrate):
             return Cost(cycles=1)
         assert self.backend.array is not None  # checked when this was made
         writing = self.backend.array.writing
+        bank.gain = 1.0
         change = self.tensor(weights).flatten(1) - bank.weights
         done = bank.verify(Cell(change, writing.tolerance, writing.iterations))
         bank.show(refresh=True)
@@ -132,16 +143,16 @@ class Crossbar(Substrate):
     def wait(self, seconds: float, compensate: bool = False) -> None:
         """Let cells drift as their card says.
 
-        Compensation is one digital gain per coupling, by the sum of its drives before and after (Joshi et al., Nature
-        Communications 11, 2473, 2020); it costs a read of every word line by itself, twice.
+        Compensation is one digital gain per coupling, by its drives before and after (after Joshi et al., Nature
+        Communications 11, 2473, 2020, who compare sums); it costs many reads of every word line by itself, twice.
         """
         for bank in self.banks:
             if bank is not None:
-                before = bank.signal() if compensate else 0.0
+                before = bank.signal() if compensate else None
                 bank.cells.wait(seconds)
                 bank.show(refresh=True)
-                if compensate and (after := bank.signal()) > 0:
-                    bank.gain *= before / after
+                if before is not None:
+                    bank.make_up(before)
 
     def wire_error(self) -> float:
         """Largest error of the conductances that reads use against the exact circuit: see `Tile.wire_error`."""

@@ -60,7 +60,8 @@ def restore(path: Path, run: Run, step: TrainingStep) -> Best | None:
     run.model.load_tensors(tensors, where)
     step.substrate.restore(_under("substrate.", tensors))
     step.memory = {key: _under(f"memory.{key}.", tensors) for key in step.memory}
-    step.owed = _under("owed.", tensors)
+    place = step.substrate.torch_device
+    step.owed = {key: value.to(place) for key, value in _under("owed.", tensors).items()}
     run.history = json.loads(metadata["history"])
     run.seconds = json.loads(metadata["seconds"])
     step.cost = Cost(**json.loads(metadata["cost"]))

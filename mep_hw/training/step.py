@@ -116,17 +116,20 @@ class TrainingStep:
             # Without weights nothing decays: a decayed bias only shifts the units' working point.
             lr = self.bias_lr[n - 1] * factor
             updates[key], new[key] = self.rules[key].step(measured, self.memory[key], lr=lr)
+        cards = substrate.backend, substrate.device
+        schedules = {  # all of them before any is executed: one that is refused leaves every weight as it was
+            c: compile(updates[key], self.owed.get(key), *cards, substrate.generator)
+            for c, key in ((c, f"weights.{c}") for c in self.couplings)
+        }
         # Only now, so that a rule that refuses leaves all as it was. A checkpoint stores plain rows; in another layout
         # the same product can round differently.
         self.memory = {key: {name: v.contiguous() for name, v in memory.items()} for key, memory in new.items()}
-        for c in self.couplings:
+        for c, schedule in schedules.items():
             key = f"weights.{c}"
-            cards = substrate.backend, substrate.device
-            schedule = compile(updates[key], self.owed.get(key), *cards, substrate.generator)
             before = substrate.read(c) if schedule.verifies else None
             self.cost += substrate.apply(c, schedule)
             if before is not None:
-                missing = dense(schedule.intended) - (substrate.read(c) - before)
+                missing = dense(schedule.intended).view_as(before) - (substrate.read(c) - before)
                 # What a cell at its bound cannot take is given up, or it would be owed more and more.
                 self.owed[key] = missing.clamp_(-schedule.tolerance, schedule.tolerance)
             elif schedule.left is not None:

@@ -105,6 +105,14 @@ def test_weak_weights_are_left_alone(method: str, factored: bool) -> None:
     assert torch.equal(dense(update), dense(given * 0.001)) and int(memory["directions"]) == 0
 
 
+def test_a_convolution_keeps_its_shape_when_factors_become_dense() -> None:
+    rule = Bounded(Sgd(), 0.1, "hammer")
+    weights, memory, generator = start(rule, (6, 2, 3, 3), 0.5)
+    update, _ = rule.step(factors(generator, (6, 18)), memory, lr=0.05, weights=weights)
+    assert isinstance(update, Tensor) and update.shape == weights.shape
+    assert norm(weights + update) <= 0.102
+
+
 def test_factors_stay_factors_under_hammer() -> None:
     rule = Bounded(Sgd(), 0.2, "hammer")
     weights, memory, generator = start(rule, (12, 20), 0.01)

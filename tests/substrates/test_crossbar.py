@@ -61,7 +61,7 @@ def test_noise_is_fresh_in_every_read_and_repeats_with_the_seed() -> None:
     states = [machine.settle(p.x.float()).state[0] for machine in (one, one, other, third)]
     assert torch.equal(states[0], states[2])
     assert not torch.equal(states[0], states[1]) and not torch.equal(states[0], states[3])
-    assert float((states[0] - states[1]).abs().max()) < 0.2
+    assert float((states[0] - states[1]).abs().max()) < 0.4
 
 
 def test_a_mismatched_phase_shifts_nudged_states_only() -> None:
@@ -170,6 +170,14 @@ def test_time_moves_cells_that_drift_and_no_others() -> None:
 
 def test_compensation_brings_the_size_of_drives_back() -> None:
     p = problem("mlp", dtype=torch.float32)
+    noisy = build(mep_hw.mlp(200, 40, 10), "pcm")  # as the card has it: small weights, coarse converters
+    bank = noisy.banks[0]
+    assert bank is not None
+    held = bank.weights
+    noisy.wait(86400.0, compensate=True)
+    assert bank.gain == pytest.approx(float(held.square().sum() / (held * bank.weights).sum()), rel=0.05)
+    noisy.write(0, held)
+    assert bank.gain == 1.0
     quiet: dict[str, object] = {"array__forward": {}, "array__transposed": {}, "array__read_noise": {}}
     plain, helped = (build(p.model, "pcm", **quiet) for _ in range(2))
     x = torch.eye(12)
@@ -177,7 +185,7 @@ def test_compensation_brings_the_size_of_drives_back() -> None:
     plain.wait(86400.0)
     helped.wait(86400.0, compensate=True)
     shrunk, kept = (array.couple(0, x, None).abs().sum() for array in (plain, helped))
-    assert float(shrunk / before[0]) < 0.8 and float(kept / before[1]) == pytest.approx(1, abs=1e-5)
+    assert float(shrunk / before[0]) < 0.8 and float(kept / before[1]) == pytest.approx(1, abs=0.05)
     back = helped.couple_back(0, torch.eye(10), torch.zeros(10, 12), None)
     assert torch.allclose(back, helped.couple(0, x, None).T, rtol=0, atol=1e-5)  # both directions alike
     again = build(p.model, "pcm", **quiet)
@@ -197,10 +205,44 @@ def test_what_it_cannot_do_is_refused_by_name() -> None:
     before = array.read(0)
     with pytest.raises(CapabilityError, match="backend crossbar: cycle = Registers"):
         array.apply(0, Schedule((Registers(before),), before))
+    assert torch.equal(array.read(0), before)
     flash = build(p.model, "flash-sonos")
+    before = flash.read(0)
     with pytest.raises(CapabilityError, match="backend crossbar: cycle = Row"):
         flash.apply(0, Schedule((Row(torch.ones(10, 12, dtype=torch.int32)),), before))
-    assert torch.equal(array.read(0), before)
+    assert torch.equal(flash.read(0), before)
+    for field, value in (("write_modes", ["exact", "row"]), ("bias", "array"), ("complex_states", True)):
+        with pytest.raises(CapabilityError, match=f"backend crossbar: {field} = .*: is not for cells"):
+            build(p.model, "ecram", **{field: value})
+
+
+@pytest.mark.parametrize("change", [float("nan"), 1e30], ids=["nan", "huge"])
+@pytest.mark.parametrize("mode", ["row", "outer", "cell"])
+def test_an_update_that_cannot_be_pulsed_is_refused_before_any_weight_changes(mode: str, change: float) -> None:
+    if mode == "cell" and change == 1e30:
+        return  # a target beyond the range is the range
+    update = torch.full((3, 4), change)
+    with pytest.raises(ScheduleError, match="update: (weights|pulses) = "):
+        compile(update, None, card("crossbar", write_modes=[mode]), load_device("ecram"), torch.Generator())
+
+
+@pytest.mark.parametrize(("cells", "modes"), [("pcm", ["row", "cell"]), ("ecram", ["cell"]), ("ecram", ["outer"])])
+def test_convolutions_train_with_every_kind_of_update(cells: str, modes: list[str]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    data = (torch.rand(12, 1, 6, 6, generator=generator), torch.randint(3, (12,), generator=generator))
+    model = mep_hw.convnet((1, 6, 6), (3,), kernel=3, outputs=3)
+    before = [w.clone() for w in model.weights]
+    mep_hw.train(
+        model, data, backend=card("crossbar", write_modes=modes), device=cells, rule="dion", lr=0.05, epochs=1,
+        batch_size=6, progress=False,
+    )  # fmt: skip
+    assert all(bool(w.isfinite().all()) and not torch.equal(w, b) for w, b in zip(model.weights, before, strict=True))
+
+
+def test_given_sweeps_are_all_run() -> None:
+    p = problem("mlp", dtype=torch.float32)
+    array = machines.build(p.model, machines.fixed_sweeps(card("crossbar"), 25, 20), load_device("ecram"), 0)
+    assert array.settle(p.x.float()).sweeps.tolist() == [25] * len(p.x)
 
 
 @pytest.mark.parametrize(
