@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mep_hw.errors import CheckpointError, DivergenceError
 from mep_hw.optimizers.options import WHERE
-from mep_hw.outersum import OuterSum, Update, dense, finite
+from mep_hw.outersum import OuterSum, Update, checksum, dense
 from mep_hw.rules import Memory, Rule
 
 
@@ -41,7 +41,7 @@ def propose(parameter: Tensor, contrast: Update, memory: Memory, rule: Rule, lr:
 
 def require_finite(what: str, values: Mapping[Tensor, Update], name: Callable[[Tensor], str]) -> None:
     """Raises DivergenceError, with the `name` of the parameters, unless all values, by parameter, are finite."""
-    fine = [finite(update) for update in values.values()]
+    fine = [checksum(update).isfinite() for update in values.values()]
     if fine and not bool(torch.stack([f.cpu() for f in fine]).all()):
         wrong = [name(p) for p, f in zip(values, fine, strict=True) if not bool(f)]
         raise DivergenceError(

@@ -13,7 +13,7 @@ from torch import Tensor
 from mep_hw.array.mapping import pairing_of
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.errors import ScheduleError
-from mep_hw.outersum import OuterSum, Update, dense, finite
+from mep_hw.outersum import OuterSum, Update, checksum, dense
 from mep_hw.schedule.cost import Cost
 from mep_hw.schedule.ir import Cell, Cycle, Outer, Registers, Row, Schedule
 from mep_hw.schedule.trains import check_pulses, outer
@@ -37,11 +37,11 @@ def compile(
         ScheduleError: no write mode of the card is one that the device can execute, or the update is not finite.
     """
     total = update if residual is None else _add(update, residual)
-    if not bool(finite(total)):
-        raise ScheduleError("update", "weights", "nan", rule="must be finite", fix="lower lr or beta")
     mode = write_mode(backend, device)
     if mode == "exact":
         return Schedule((Registers(total),), total)
+    if not bool(checksum(total).isfinite()):
+        raise ScheduleError("update", "weights", "nan", rule="must be finite", fix="lower lr or beta")
     assert backend.array is not None  # cards with other modes have one
     writing = backend.array.writing
     if mode == "cell":
@@ -93,10 +93,8 @@ def pulse_step(backend: BackendCard, device: DeviceCard | None) -> float:
 
 def predict(schedule: Schedule, backend: BackendCard, device: DeviceCard | None) -> Cost:
     """Cost before execution: cycles, slots and pulses where they are known, the sum over all cycles."""
-    total = Cost.none()
-    for cycle in schedule.cycles:
-        total += _predict(cycle, backend, device)
-    return total
+    costs = [_predict(cycle, backend, device) for cycle in schedule.cycles]
+    return sum(costs[1:], costs[0]) if costs else Cost.none()
 
 
 def _predict(cycle: Cycle, backend: BackendCard, device: DeviceCard | None) -> Cost:

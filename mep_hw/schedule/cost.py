@@ -24,7 +24,10 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         # Wear of one array grows with every schedule it executes, so it adds like the rest.
-        return Cost(**{f.name: _sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(Cost)})
+        return Cost(
+            _sum(self.time_s, other.time_s), _sum(self.energy_j, other.energy_j), _sum(self.cycles, other.cycles),
+            _sum(self.slots, other.slots), _sum(self.pulses, other.pulses), _sum(self.wear_max, other.wear_max),
+        )  # fmt: skip
 
     def as_dict(self) -> dict[str, float | int | None]:
         return {f.name: getattr(self, f.name) for f in fields(Cost)}

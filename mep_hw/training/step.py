@@ -18,7 +18,7 @@ from mep_hw.contrast import Contrast
 from mep_hw.errors import DivergenceError, InputError, Notice
 from mep_hw.estimator import Continual, Estimator
 from mep_hw.model import Model
-from mep_hw.outersum import Update, dense, finite
+from mep_hw.outersum import Update, checksum, dense
 from mep_hw.rules import Bounded, Memory, Rule
 from mep_hw.schedule import Cost, compile, registers
 from mep_hw.state import Settled
@@ -170,8 +170,8 @@ def _per_layer(lr: float | Sequence[float], depth: int) -> list[float]:
 
 
 def _require_finite(contrast: Contrast) -> None:
-    parts = [finite(u) for u in (*contrast.weights, *contrast.biases) if u is not None]
-    if not bool(torch.stack(parts).all()):
+    parts = [checksum(u) for u in (*contrast.weights, *contrast.biases) if u is not None]
+    if not bool(torch.stack(parts).isfinite().all()):
         raise DivergenceError(
             "train", "contrast", "nan", rule="is not finite, so the step was refused and no weight was changed",
             fix="lower lr, momentum or beta",
