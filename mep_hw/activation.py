@@ -64,6 +64,10 @@ class Box(Activation):
             drive.add_(self.offset)
         return drive.clamp_(self.low, self.high)
 
+    def rho(self, drive: Tensor) -> Tensor:
+        plain = self.gain == 1.0 and self.offset == 0.0
+        return drive.clamp(self.low, self.high) if plain else super().rho(drive)
+
     def potential(self, state: Tensor) -> Tensor:
         return (state - self.offset).square() / (2 * self.gain)
 

@@ -44,7 +44,7 @@ def differences(
     A weight is a number or a (batch,) tensor. Couplings from the input need one column per sample and pair, because the
     input is the same in both copies; the others need two. Of two real products the difference is taken as
 
-        t+ s+ - t- s- = (t+ - t-) (s+ + s-) / 2 + (t+ + t-) / 2 (s+ - s-)
+        t+ s+ - t- s- = ((t+ - t-) (s+ + s-) + (t+ + t-) (s+ - s-)) / 2
 
     so that float32 never subtracts two nearly equal sums over a batch.
     """
@@ -53,16 +53,21 @@ def differences(
 
     @cache
     def ends(layer: int) -> tuple[Tensor, Tensor]:
-        copies = state[layer - 1].unflatten(0, (pairs, 2, batch))
-        return copies[:, 0].flatten(0, 1), copies[:, 1].flatten(0, 1)
+        value = state[layer - 1]
+        copies = value.view(pairs, 2, batch, *value.shape[1:])
+        return copies.select(1, 0).flatten(0, 1), copies.select(1, 1).flatten(0, 1)
 
     @cache
+    def sums(layer: int) -> Tensor:
+        """t+ + t- of all pairs and, below them, t+ - t-."""
+        top, low = ends(layer)
+        both = top.new_empty(2 * len(top), *top.shape[1:])
+        torch.add(top, low, out=both[: len(top)])
+        torch.sub(top, low, out=both[len(top) :])
+        return both
+
     def delta(layer: int) -> Tensor:
-        return ends(layer)[0] - ends(layer)[1]
-
-    @cache
-    def middle(layer: int) -> Tensor:
-        return torch.add(*ends(layer)).div_(2)
+        return sums(layer)[pairs * batch :]
 
     def weighted(value: Tensor) -> Tensor:
         """Each pair's rows times its weight; left to the end where that is one number."""
@@ -80,11 +85,10 @@ def differences(
             return coupling.product(folded(coupling.target), inputs, weight)
         if coupling.routes_by_argmax:  # each copy has its own winners, so the identity above does not hold
             (top, low), (source, sink) = ends(coupling.target), ends(coupling.source)
-            rows = torch.cat([weighted(top), -weighted(low)]), torch.cat([source, sink])
-        else:
-            target = torch.cat([weighted(delta(coupling.target)), weighted(middle(coupling.target))])
-            rows = target, torch.cat([middle(coupling.source), delta(coupling.source)])
-        return coupling.product(*rows, weight)
+            return coupling.product(torch.cat([weighted(top), -weighted(low)]), torch.cat([source, sink]), weight)
+        plus, minus = sums(coupling.target).chunk(2)
+        target = torch.cat([weighted(minus), weighted(plus)])
+        return coupling.product(target, sums(coupling.source), weight) * 0.5
 
     factor = 1.0 if single is None else single
     updates: list[Update | None] = [

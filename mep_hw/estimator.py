@@ -75,8 +75,8 @@ class Pairs(Estimator):
             _require_minimum(substrate, self.beta)
         free = substrate.settle(inputs, None, start)
         batch = len(inputs)
-        beta = torch.tensor([n * self.beta for n in nodes if n], dtype=inputs.dtype, device=inputs.device)
-        state = substrate.settle(inputs, Nudge(beta.repeat_interleave(batch), target), free).state
+        beta = torch.cat([inputs.new_full((batch,), n * self.beta) for n in nodes if n])
+        state = substrate.settle(inputs, Nudge(beta, target), free).state
         if 0 in nodes:  # only as the last one
             state = [torch.cat([a, b]) for a, b in zip(state, free.state, strict=True)]
         yield differences(substrate, state, [w / (self.beta * batch) for *_, w in self.pairs], inputs, free)

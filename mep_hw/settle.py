@@ -39,7 +39,8 @@ def settle(
         static = input_drives(model, substrate, inputs)
         sweeper = Sweeper(model, substrate, static, len(inputs))
         state = sweeper.feed_forward() if start is None else list(start.state)
-        tolerance, cap = options.tolerance, options.free_sweeps
+        cap = options.free_sweeps
+        limit = state[0].new_full((len(inputs),), options.tolerance) if options.tolerance else None
     else:
         start = start or settle(model, substrate, options, inputs)
         static = start.static or input_drives(model, substrate, inputs)
@@ -49,23 +50,23 @@ def settle(
         state = [
             again(value).to(nudge.beta.dtype) if nudge.beta.is_complex() else again(value) for value in start.state
         ]
-        target, beta = nudge.target.repeat(copies, 1), nudge.beta[:, None]
+        target, beta = spread(nudge.target), nudge.beta[:, None]
         fed = {model.couplings[c].target for c in model.outgoing[0]}
         static = [spread(v) if v is not None and n in fed else v for n, v in enumerate(static, start=1)]
         below = None if start.below is None else [again(value) for value in start.below]
         sweeper = Sweeper(model, substrate, static, len(nudge.beta), beta, target, below)
-        tolerance, cap = options.nudged_tolerance * nudge.beta.abs(), nudge.cap(options.nudged_sweeps)
+        cap = nudge.cap(options.nudged_sweeps)
+        limit = options.nudged_tolerance * nudge.beta.abs() if options.nudged_tolerance else None
     record = None if energy is None else _EnergyTrace(energy, inputs, nudge)
-    return _iterate(sweeper, state, tolerance, cap, options.anderson, record)
+    return _iterate(sweeper, state, limit, cap, options.anderson, record)
 
 
 def _iterate(
-    sweeper: Sweeper, state: State, tolerance: float | Tensor, cap: int, memory: int, record: _EnergyTrace | None
+    sweeper: Sweeper, state: State, limit: Tensor | None, cap: int, memory: int, record: _EnergyTrace | None
 ) -> Settled:
+    """`limit`: (rows,) largest change at which a row stops; None runs all `cap` sweeps, and looks at no change."""
     rows = sweeper.rows
-    limit = torch.as_tensor(tolerance, dtype=state[0].real.dtype, device=state[0].device).expand(rows)
-    checked = bool((limit > 0).any())
-    mixer = Anderson(memory) if memory and checked and not state[0].is_complex() else None
+    mixer = Anderson(memory) if memory and limit is not None and not state[0].is_complex() else None
     live: Tensor | None = None  # rows still moving; None while that is all of them
     final: Settled | None = None
     for sweep in range(1, cap + 1):
@@ -73,7 +74,7 @@ def _iterate(
         sweeper.sweep(state)
         if record is not None:
             record(state, live)
-        if not checked:
+        if limit is None:
             if sweep == cap:
                 final = _snapshot(sweeper, state, torch.full((rows,), cap, device=state[0].device), old)
             continue
