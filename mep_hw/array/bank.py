@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.array.converters import FREE, Phase
-from mep_hw.array.mapping import Mapping, pairing_of, two_sided
+from mep_hw.array.mapping import WRITE_NOISES, Mapping, pairing_of, scale_of, two_sided
 from mep_hw.array.tiled import Tiled
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.physics import Unknown
@@ -27,7 +27,6 @@ from mep_hw.errors import CapabilityError
 from mep_hw.schedule.ir import Cell
 
 READS = 64  # of one word line in a calibration: a single read is mostly noise and rounding
-WRITE_NOISES = 2.0  # standard deviations of write noise that an error must exceed to be worked off
 
 
 @dataclass(frozen=True)
@@ -65,9 +64,9 @@ class Bank:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.two_sided, pairing = two_sided(device), pairing_of(options, device)
-        self.options = options.model_copy(update={"pairing": pairing})
+        self.options = options.model_copy(update={"pairing": pairing, "scale": scale_of(options, device)})
         self.device, self.pair = device, pairing == "differential"
-        self.unit = options.scale / 2 if self.pair and self.two_sided else options.scale
+        self.unit = self.options.scale / (2 if self.pair and self.two_sided else 1)
         self.cells = Cells(device, (2 if self.pair else 1, *shape), generator, dtype)
         mapping = _mapping(self.options, pairing, device)
         self.tiled = Tiled(self.options, mapping, torch.zeros(shape, dtype=dtype), generator, dtype)

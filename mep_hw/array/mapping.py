@@ -17,7 +17,10 @@ from torch import Tensor
 
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
+from mep_hw.cells.traits import write_noise
 from mep_hw.errors import CapabilityError, InputError
+
+WRITE_NOISES = 2.0  # standard deviations of write noise that an error must exceed to be worked off
 
 
 def two_sided(device: DeviceCard) -> bool:
@@ -39,6 +42,17 @@ def pairing_of(options: ArrayOptions, device: DeviceCard) -> Literal["differenti
             rule="such cells cannot hold negative weights beside a reference", fix="set array.pairing to device",
         )  # fmt: skip
     return options.pairing
+
+
+def scale_of(options: ArrayOptions, device: DeviceCard) -> float:
+    """Weight of the model that a cell of weight 1 stands for: the card's, or less where cells are too noisy for it."""
+    noise, most = write_noise(device), options.writing.noise_max
+    return options.scale if most is None or options.scale * noise <= most else most / noise
+
+
+def too_noisy(options: ArrayOptions, device: DeviceCard) -> bool:
+    """Whether one write of a cell at the card's scale leaves more noise than the card wants."""
+    return scale_of(options, device) < options.scale
 
 
 @dataclass(frozen=True)

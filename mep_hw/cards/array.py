@@ -85,6 +85,10 @@ class Writing(Block):
         description="distance from its target, in weight units, at which write and verify leaves a cell",
     )
     iterations: int = Field(default=20, ge=1, description="most rounds of pulses and reads of write and verify")
+    noise_max: float | None = Field(
+        default=None, gt=0, description="largest write noise of a cell, in weight units: of noisier devices scale is "
+        "lowered that far, and cells are verified where write_modes hold cell; null: no limit",
+    )  # fmt: skip
 
 
 class ArrayOptions(Block):

@@ -23,7 +23,7 @@ from mep_hw.cells.clock import Clock
 from mep_hw.cells.laws import programming_deviation
 from mep_hw.cells.pulses import normal_like, one_by_one
 from mep_hw.cells.respond import respond
-from mep_hw.cells.traits import amount, draw
+from mep_hw.cells.traits import draw, write_noise
 from mep_hw.errors import CapabilityError, CheckpointError
 
 _REACH = 4.0  # standard deviations from the bounds at which many pulses may be drawn at once
@@ -51,8 +51,7 @@ class Cells:
         self._offset = zero.clone()  # write noise
         self._up = torch.zeros(self._cells, dtype=torch.int64, device=generator.device)
         self._down = self._up.clone()
-        noise = card.noise
-        self.write_noise = 0.0 if noise is None else amount(noise.write) * amount(card.dw_min)
+        self.write_noise = write_noise(card)
         self.clock = Clock(card, self._stored, generator)
         self._programmed = False
         self._wrote(torch.ones_like(self.traits.stuck), self._stored)

@@ -82,6 +82,11 @@ def amount(quantity: Quantity) -> float:
     return 0.0 if quantity.value is None else quantity.value
 
 
+def write_noise(card: DeviceCard) -> float:
+    """Standard deviation of what one write leaves by chance, in weight units of the cell; 0 where it is not known."""
+    return 0.0 if card.noise is None else amount(card.noise.write) * amount(card.dw_min)
+
+
 def _of_family(card: DeviceCard, traits: Traits, normal: Callable[[], Tensor]) -> Traits:
     """The traits with what the family draws beside steps and bounds."""
     response = card.response

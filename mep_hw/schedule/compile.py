@@ -10,8 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mep_hw.array.mapping import pairing_of
+from mep_hw.array.mapping import WRITE_NOISES, pairing_of, scale_of, too_noisy
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
+from mep_hw.cells.traits import write_noise
 from mep_hw.errors import ScheduleError
 from mep_hw.outersum import OuterSum, Update, checksum, dense
 from mep_hw.schedule.cost import Cost
@@ -45,7 +46,9 @@ def compile(
     assert backend.array is not None  # cards with other modes have one
     writing = backend.array.writing
     if mode == "cell":
-        return Schedule((Cell(dense(total), writing.tolerance, writing.iterations),), total)
+        noise = 0.0 if device is None else write_noise(device) * scale_of(backend.array, device)
+        carried = writing.tolerance + WRITE_NOISES * noise
+        return Schedule((Cell(dense(total), writing.tolerance, writing.iterations),), total, carried=carried)
     step = pulse_step(backend, device)
     if mode == "outer":
         random = generator if writing.trains == "stochastic" else None
@@ -63,12 +66,15 @@ def registers(update: Update) -> Schedule:
 
 
 def write_mode(backend: BackendCard, device: DeviceCard | None) -> WriteMode:
-    """The first write mode of the card that the device can execute.
+    """The first write mode of the card that the device can execute; `cell` where writes without a look are too noisy.
 
     Raises:
         ScheduleError: there is none.
     """
-    for mode in backend.write_modes:
+    modes = backend.write_modes
+    if "cell" in modes and backend.array is not None and device is not None and too_noisy(backend.array, device):
+        return "cell"
+    for mode in modes:
         if mode in ("exact", "cell") or (mode in ("outer", "row") and takes_pulses(device)):
             return mode
     cells = "no device" if device is None else device.name
@@ -88,7 +94,7 @@ def takes_pulses(device: DeviceCard | None) -> bool:
 def pulse_step(backend: BackendCard, device: DeviceCard | None) -> float:
     """Change of the model's weight by one pulse on a cell in the middle of its range."""
     assert backend.array is not None and device is not None and device.dw_min.value is not None
-    return backend.array.scale * device.dw_min.value
+    return scale_of(backend.array, device) * device.dw_min.value
 
 
 def predict(schedule: Schedule, backend: BackendCard, device: DeviceCard | None) -> Cost:

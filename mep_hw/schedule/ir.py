@@ -66,18 +66,16 @@ class Schedule:
     """`cycles` in the order of execution; `intended` is what they are meant to add up to.
 
     left: what of the update they leave to later schedules, in the shape of the weights; None: nothing.
+    carried: of a verified write, how much of what a weight then still misses goes into later schedules, in weight
+        units; more than that is missing only where a cell cannot take it.
     """
 
     cycles: tuple[Cycle, ...]
     intended: Update
     left: Tensor | None = None
+    carried: float = 0.0
 
     @property
     def verifies(self) -> bool:
         """Whether the machine reads back what it wrote, so that only then is known what is left."""
         return any(isinstance(cycle, Cell) for cycle in self.cycles)
-
-    @property
-    def tolerance(self) -> float:
-        """How far off verified weights may be, in weight units; 0 where none is verified."""
-        return max((cycle.tolerance for cycle in self.cycles if isinstance(cycle, Cell)), default=0.0)

@@ -132,7 +132,7 @@ class TrainingStep:
             if before is not None:
                 missing = dense(schedule.intended).view_as(before) - (substrate.read(c) - before)
                 # What a cell at its bound cannot take is given up, or it would be owed more and more.
-                self.owed[key] = missing.clamp_(-schedule.tolerance, schedule.tolerance)
+                self.owed[key] = missing.clamp_(-schedule.carried, schedule.carried)
             elif schedule.left is not None:
                 self.owed[key] = schedule.left
         for n in self.layers:
