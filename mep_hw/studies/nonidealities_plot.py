@@ -9,7 +9,8 @@ from typing import Any
 from mep_hw.files import write_atomic
 from mep_hw.studies.nonidealities_table import BASE, DIGITAL, FROZEN
 
-ACROSS = 6
+ACROSS = 6  # panels
+BLUE, RED = "#1f5fa8", "#c0392b"
 STYLES = {BASE: ("black", "-"), DIGITAL: ("#2e7d32", "--"), FROZEN: ("grey", ":")}
 
 
@@ -32,12 +33,14 @@ def plot_nonidealities(table: dict[str, Any], path: Path) -> None:
                 height = 100 * table["references"][reference]["mean"]
                 panel.axhline(height, color=color, linestyle=style, linewidth=1, label=reference)
         means, spreads = ([100 * row[key] for row in rows] for key in ("mean", "spread"))
-        panel.errorbar(places, means, spreads, color="#1f5fa8", marker="o", markersize=3, capsize=2, linewidth=1)
+        panel.errorbar(
+            places, means, spreads, color=BLUE, marker="o", markersize=3, capsize=2, linewidth=1, label="one error"
+        )
         for place, row in zip(places, rows, strict=True):
             seeds = [100 * accuracy for accuracy in row["accuracies"]]
-            panel.plot([place] * len(seeds), seeds, ".", color="#1f5fa8", alpha=0.5, markersize=4)
-            if row["diverged"]:
-                panel.plot(place, 100 * row["mean"], "x", color="#c0392b", markersize=8)
+            panel.plot([place] * len(seeds), seeds, ".", color=BLUE, alpha=0.5, markersize=4)
+        lost = [place for place, row in zip(places, rows, strict=True) if row["diverged"]]
+        panel.plot(lost, [means[place] for place in lost], "x", color=RED, markersize=8, label="a run diverged")
         panel.set_xticks(places, [f"{row['strength']:g}" for row in rows], fontsize=7)
         panel.set_xlim(-0.4, len(rows) - 0.6)
         unit = rows[0]["unit"]
@@ -51,7 +54,7 @@ def plot_nonidealities(table: dict[str, Any], path: Path) -> None:
         panel.tick_params(axis="y", labelsize=7)
     if names:
         figure.legend(
-            *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(STYLES), frameon=False,
+            *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(STYLES) + 2, frameon=False,
             fontsize=8,
         )  # fmt: skip
     image = io.BytesIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,6 +94,13 @@ def test_at_its_worst_a_source_changes_what_the_machine_does(source: Source, cle
     assert any(not torch.equal(a, b) for a, b in zip(found, clean, strict=True))
 
 
+@EVERY
+def test_both_reading_directions_are_alike(source: Source) -> None:
+    for strength in source.strengths:
+        array = source.cards(strength)[0].array
+        assert array is not None and array.forward == array.transposed
+
+
 def test_the_base_line_is_free_of_errors() -> None:
     backend, device = cards_with({})
     assert backend.array is not None
@@ -153,6 +161,24 @@ def test_the_table_agrees_with_the_runs(tmp_path: Path) -> None:
         assert row["points_lost"] == pytest.approx(100 * (sum(base) - sum(own)) / 2)
     plot_nonidealities(table, tmp_path / "small.png")
     assert (tmp_path / "small.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_run_gets_its_own_machine_and_the_same_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def train(model: mep_hw.Model, data: object, **options: Any) -> SimpleNamespace:
+        calls.append(options | {"weights": model.weights[0]})
+        return SimpleNamespace(test_accuracy=0.5, control_accuracy=0.4)
+
+    monkeypatch.setattr(mep_hw, "train", train)
+    study(tmp_path, seeds=(3,), epochs=2)[0].run()
+    machines = [(options.pop("backend"), options.pop("device")) for options in calls]
+    wanted = [cards_with({}), (load_backend("cpu"), None), *(s.cards(x) for s in SMALL for x in s.strengths)]
+    assert machines == wanted
+    assert [options.pop("control") for options in calls] == [True, False, False, False, False]
+    assert all(torch.equal(options.pop("weights"), mep_hw.mlp(64, 4, 10, seed=3).weights[0]) for options in calls)
+    own = load_backend("crossbar").training.model_dump()
+    assert all(options == own | {"epochs": 2, "seed": 3, "progress": False} for options in calls)
 
 
 def test_the_mildest_strength_comes_first() -> None:
