@@ -173,7 +173,11 @@ def test_every_run_gets_its_own_machine_and_the_same_budget(tmp_path: Path, monk
     monkeypatch.setattr(mep_hw, "train", train)
     study(tmp_path, seeds=(3,), epochs=2)[0].run()
     machines = [(options.pop("backend"), options.pop("device")) for options in calls]
-    wanted = [cards_with({}), (load_backend("cpu"), None), *(s.cards(x) for s in SMALL for x in s.strengths)]
+    wanted = [
+        cards_with({}),
+        (load_backend("cpu"), load_device("ideal")),
+        *(s.cards(x) for s in SMALL for x in s.strengths),
+    ]
     assert machines == wanted
     assert [options.pop("control") for options in calls] == [True, False, False, False, False]
     assert all(torch.equal(options.pop("weights"), mep_hw.mlp(64, 4, 10, seed=3).weights[0]) for options in calls)
