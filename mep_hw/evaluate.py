@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mep_hw import machine
-from mep_hw.cards import BackendCard
+from mep_hw.cards import BackendCard, DeviceCard
 from mep_hw.data import Source, as_data, check
 from mep_hw.errors import DataError, InputError
 from mep_hw.from_torch import as_model
@@ -47,7 +47,7 @@ def evaluate(
     data: Source = None,
     *,
     backend: str | Path | BackendCard = "cpu",
-    device: str | Path | None = None,
+    device: str | Path | DeviceCard | None = None,
     seed: int = 0,
     after: float | None = None,
     compensate: bool = False,

@@ -10,7 +10,9 @@ from mep_hw.model import Model
 from mep_hw.substrates.base import Substrate
 
 
-def cards(backend: str | Path | BackendCard, device: str | Path | None = None) -> tuple[BackendCard, DeviceCard | None]:
+def cards(
+    backend: str | Path | BackendCard, device: str | Path | DeviceCard | None = None
+) -> tuple[BackendCard, DeviceCard | None]:
     """The backend's card and the card of its device: the one asked for, or the backend's own default.
 
     Raises:
@@ -19,7 +21,7 @@ def cards(backend: str | Path | BackendCard, device: str | Path | None = None) -
     """
     card = backend if isinstance(backend, BackendCard) else load_backend(backend)
     name = device if device is not None else card.device
-    cells = None if name is None else load_device(name)
+    cells = name if name is None or isinstance(name, DeviceCard) else load_device(name)
     if cells is not None and cells.family != "ideal" and card.write_modes == ("exact",):
         raise CapabilityError(
             f"backend {card.name}", "device", cells.name,

@@ -10,7 +10,7 @@ from torch import nn
 
 from mep_hw import estimator as estimators
 from mep_hw import machine, rules
-from mep_hw.cards import BackendCard
+from mep_hw.cards import BackendCard, DeviceCard
 from mep_hw.data import Source, as_data, check
 from mep_hw.errors import CheckpointError
 from mep_hw.files import require_writable
@@ -28,7 +28,7 @@ def train(
     data: Source = None,
     *,
     backend: str | Path | BackendCard = "cpu",
-    device: str | Path | None = None,
+    device: str | Path | DeviceCard | None = None,
     rule: str | None = None,
     estimator: str = "centered",
     epochs: int | None = None,
@@ -62,8 +62,8 @@ def train(
     Args:
         model: an equilibrium model, or an `nn.Sequential` that can become one (the run's `model` holds it).
         data: None for the bundled digits, "digits", "mnist", (x, y), ((x, y), (test_x, test_y)), or DataLoaders.
-        backend: a card's name or path.
-        device: a memory-cell card's name or path; None takes the backend's own.
+        backend: a card's name or path, or the card.
+        device: the same of memory cells; None takes the backend's own.
         rule, epochs, batch_size, lr, beta, momentum, weight_decay, lr_schedule: None takes the card's value.
             lr is one number or one per layer; momentum is beta1 for rule adam; the schedule is "constant" or "cosine".
             A rule other than the card's brings its own lr, momentum and weight_decay (`mep_hw.rules.DEFAULTS`).

@@ -55,6 +55,10 @@ def fitted(true: float, found: float, error: float) -> bool:
     return abs(found - true) < 4 * error < true / 3
 
 
+def one_error_hurts(base: float, _spread: float, spread: float, _offset: float, offset: float) -> bool:
+    return base > 0.88 and spread > base - 0.04 and offset < 0.6
+
+
 # Per script: the last lines to look at, by how they begin, and what their numbers must fulfil together.
 BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
     "crossbar.py": (["on cells: ", "cost: "], trains_on_cells),
@@ -64,6 +68,7 @@ BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
     "own_substrate.py": (["checks passed "], conforms),
     "resume_run.py": (["test accuracy whole ", "largest difference of a weight "], same),
     "torch_optimizer.py": (["test accuracy with backprop ", "test accuracy with ep "], both_modes_learn),
+    "nonidealities.py": (["no error: ", "step-spread ", "phase-offset "], one_error_hurts),
     "fit_device.py": (["dw_min true "], fitted),
     "rules.py": (["muon ", "dion "], rules_differ),
     "watch_settling.py": (["energy fell by ", "largest rise "], falls),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every figure in docs/results and in the README. Hours on two cores; name a part to run only that.
-#   docs/results/reproduce.sh [digits|gradients|speed|rules|crossbar|wires|mnist]
+#   docs/results/reproduce.sh [digits|gradients|speed|rules|crossbar|nonidealities|wires|mnist]
 set -euo pipefail
 cd "$(dirname "$0")"
 part=${1:-all}
@@ -26,6 +26,9 @@ if [ "$part" = all ] || [ "$part" = crossbar ]; then
   for device in ecram gokmen-vlasov capacitor; do
     mep-hw study accuracy --config crossbar/digits-$device.yaml --out crossbar
   done
+fi
+if [ "$part" = all ] || [ "$part" = nonidealities ]; then # goes on where it was cut off
+  mep-hw study nonidealities --out nonidealities
 fi
 if [ "$part" = all ] || [ "$part" = wires ]; then
   mep-hw study wires --out wires

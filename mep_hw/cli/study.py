@@ -12,13 +12,16 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from mep_hw.cli import flags, output
+from mep_hw.cli import flags, models, output
 from mep_hw.cli.options import merged
 from mep_hw.cli.train import start
 from mep_hw.errors import InputError
 from mep_hw.files import require_writable, write_atomic
-from mep_hw.studies import rules_table
+from mep_hw.studies import nonidealities_table, rules_table
 from mep_hw.studies.accuracy import accuracy_over_seeds
+from mep_hw.studies.error_sources import SOURCES, find
+from mep_hw.studies.nonidealities import NonidealityStudy
+from mep_hw.studies.nonidealities_plot import plot_nonidealities
 from mep_hw.studies.rule_variants import TASKS, variants
 from mep_hw.studies.rules import RuleStudy
 from mep_hw.studies.rules_plot import plot_rules
@@ -29,7 +32,8 @@ from mep_hw.training.run import Run
 study = typer.Typer(
     epilog="Examples:\n\nmep-hw study accuracy --config docs/results/mnist/784-1024-10.yaml --out runs --seeds 0,1,2"
     "\n\nmep-hw study rules --task digits --out runs --hours 0.5"
-    "\n\nmep-hw study wires --out runs",
+    "\n\nmep-hw study wires --out runs"
+    "\n\nmep-hw study nonidealities --out runs --seeds 0 --sources phase-offset,stuck",
     no_args_is_help=True,
 )
 
@@ -115,6 +119,34 @@ def wires(
     columns = ("cells", "size", "ohm_siemens", "load", *APPROXIMATIONS)
     output.rows(columns, [[row[column] for column in columns] for row in table["rows"]])
     output.pairs(table["worst_inside"].items())
+
+
+@study.command()
+def nonidealities(
+    out: Annotated[Path, typer.Option(help="Folder for nonidealities.json and .png.", show_default=False)],
+    model: Annotated[str, typer.Option(help="Layer sizes for the bundled digits, or a file.")] = "64-24-10",
+    epochs: Annotated[int, typer.Option(min=1, help="Of every run.")] = 8,
+    seeds: Annotated[str, typer.Option(help="Seeds, joined by commas.")] = "0,1,2",
+    sources: Annotated[
+        str | None, typer.Option(help=f"Of {', '.join(s.name for s in SOURCES)}; default: all.", show_default=False)
+    ] = None,
+    threads: flags.Threads = 1,
+    as_json: flags.Json = False,
+) -> None:
+    """Train on a crossbar with one source of error at a time: which costs how much? Goes on where it was cut off."""
+    chosen = SOURCES if sources is None else [find(name.strip()) for name in sources.split(",")]
+    numbers = [_seed(text) for text in seeds.split(",")]
+    torch.set_num_threads(threads)
+    table = NonidealityStudy(
+        lambda seed: models.build(model, seed=seed), model, epochs, numbers, chosen, out,
+        lambda text: print(text, file=sys.stderr, flush=True),
+    ).run()  # fmt: skip
+    plot_nonidealities(table, out / "nonidealities.png")
+    if as_json:
+        output.print_json({name: value for name, value in table.items() if name != "runs"})
+        return
+    output.rows(nonidealities_table.COLUMNS, nonidealities_table.cells(table))
+    output.line("Accuracies in percent. Points lost: against the base line's run of the same seed.")
 
 
 def _size(text: str) -> int:

@@ -22,11 +22,12 @@ from typing import Any
 import mep_hw
 from mep_hw import machine
 from mep_hw.data import Data, load
-from mep_hw.errors import CheckpointError, DivergenceError, InputError
+from mep_hw.errors import DivergenceError, InputError
 from mep_hw.files import require_writable, write_atomic
 from mep_hw.studies.environment import environment
 from mep_hw.studies.probe import Probe
 from mep_hw.studies.rule_variants import TASKS, Variant, variants
+from mep_hw.studies.saved_runs import saved_runs
 
 SEEDS = (0, 1, 2)
 FINALISTS = 6
@@ -55,7 +56,7 @@ class RuleStudy:
         self.runs: dict[str, dict[str, Any]] = {}
         self.environment = environment()
         if self.path.exists():
-            self.runs, self.environment = self._saved()
+            self.runs, self.environment = saved_runs(self.path, "rule study", self._settings())
 
     @cached_property
     def data(self) -> Data:
@@ -182,26 +183,6 @@ class RuleStudy:
         """What every run in the file has in common."""
         task = {key: value for key, value in asdict(self.task).items() if not key.endswith("rates")}
         return json.loads(json.dumps(task | {"nudged_sweeps": NUDGED_SWEEPS, "beta": BETA, "seeds": SEEDS}))
-
-    def _saved(self) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-        """The runs of a former call, and the environment it had.
-
-        Raises:
-            CheckpointError: the file is no study of these settings.
-        """
-        try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            theirs, runs, where = found["settings"], found["runs"], found["environment"]
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise CheckpointError(
-                str(self.path), rule="holds no rule study", fix="choose another folder, or remove the file"
-            ) from None
-        for name, mine in self._settings().items():
-            if theirs.get(name) != mine:
-                raise CheckpointError(
-                    str(self.path), name, theirs.get(name), rule=f"this study has {mine}", fix="choose another folder"
-                )
-        return runs, where
 
     def _table(self, subjects: Sequence[Variant]) -> dict[str, Any]:
         return {
