@@ -95,7 +95,7 @@ def test_row_writes_owe_what_is_less_than_a_pulse_and_pay_it_later() -> None:
         for whole, update in zip(total, contrast.weights, strict=True):
             assert update is not None
             whole += 0.002 * dense(update)
-    unit = 1.5 * 0.0016
+    unit = 0.5 * 0.0016
     for c, whole in enumerate(total):
         owed = training.owed[f"weights.{c}"]
         assert float(owed.abs().max()) <= unit / 2 + 1e-7 and float(whole.abs().max()) > unit
