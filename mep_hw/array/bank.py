@@ -161,7 +161,7 @@ class Bank:
             refresh: compute the effect of wires anew; else only every `refresh_every` calls.
         """
         self._stale = 0 if refresh else (self._stale + 1) % self.options.refresh_every
-        if self.tiled.grid[0][0].plain:
+        if self.tiled.plain:
             self.tiled.show(self.weights)
         else:
             self.tiled.hold(self.cells.weights * self.options.scale, self.two_sided, self._stale == 0)
@@ -177,7 +177,7 @@ class Bank:
         self.cells.restore({name.removeprefix("cells."): v for name, v in tensors.items() if name.startswith("cells.")})
         self.tiled.restore({name.removeprefix("tiles."): v for name, v in tensors.items() if name.startswith("tiles.")})
         self._stale, self.gain = int(tensors["stale"]), float(tensors["gain"])
-        if self.tiled.grid[0][0].plain:
+        if self.tiled.plain:
             self.tiled.show(self.weights)
 
     def _amplified(self, drives: Tensor) -> Tensor:

@@ -71,6 +71,11 @@ class Tiled:
             for tile, part in zip(tiles, band.split(self.cols, 2), strict=True):
                 tile.hold(self.mapping.conductances(part, two_sided), refresh)
 
+    @property
+    def plain(self) -> bool:
+        """Whether the weights that cells stand for are all that reads depend on, see `Tile.plain`."""
+        return self.grid[0][0].plain  # all tiles are made alike
+
     def wire_error(self) -> float:
         """The largest of the tiles', see `Tile.wire_error`."""
         return max(tile.wire_error() for tiles in self.grid for tile in tiles)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.cards.schema import BackendCard, DeviceCard
-from mep_hw.errors import CapabilityError
+from mep_hw.errors import CapabilityError, CardError
 from mep_hw.model import Model
 from mep_hw.outersum import Update, add_into_
 from mep_hw.schedule import Cost, Registers, Schedule
@@ -29,13 +29,21 @@ class Substrate(ABC):
         backend: the machine's card.
         device: the memory-cell card, None for machines without such cells.
         seed: of every random number the machine draws.
+
+    Raises:
+        CardError: the card asks for a torch device that this computer has not.
     """
 
     def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
         self.model, self.backend, self.device = model, backend, device
         self.dtype: torch.dtype = getattr(torch, backend.compute.dtype)
         self.torch_device = torch.device(backend.compute.torch_device)
-        self.generator = torch.Generator(self.torch_device).manual_seed(seed)
+        try:
+            self.generator = torch.Generator(self.torch_device).manual_seed(seed)
+        except RuntimeError:
+            rule, fix = "is not on this computer, or not in this build of torch", "set compute.torch_device to cpu"
+            name = backend.compute.torch_device
+            raise CardError(backend.origin, "compute.torch_device", name, rule=rule, fix=fix) from None
         self.biases: list[Tensor | None] = [None if b is None else self.tensor(b) for b in model.biases]
         self.record_energy = False  # fills Settled.energy
 
