@@ -4,19 +4,20 @@ A weight is held by one cell less a reference, scale * c, or by a pair: scale * 
 only, scale * (c+ - c-) / 2 of others, which are pulsed in opposite directions. A pulse on a cell in the middle of its
 range then moves the weight by scale * dw_min in every case. References are ideal cells.
 
-Not valid for arrays whose cells cannot be selected alone in write and verify.
+Not valid for arrays whose cells cannot be selected alone in write and verify; with `writing.disturb` such arrays are
+modelled, and a round of write and verify is pulsed line by line.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mep_hw.array.converters import FREE, Phase
-from mep_hw.array.mapping import Mapping, pairing_of, two_sided
+from mep_hw.array.half_select import in_outer, in_rows
+from mep_hw.array.mapping import mapping_of, pairing_of, two_sided
 from mep_hw.array.tiled import Tiled
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.physics import Unknown
@@ -24,7 +25,8 @@ from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
 from mep_hw.cells.energy import pulse_energy
 from mep_hw.errors import CapabilityError
-from mep_hw.schedule.ir import Cell
+from mep_hw.schedule.compile import takes_pulses
+from mep_hw.schedule.ir import Cell, Outer
 
 READS = 64  # of one word line in a calibration: a single read is mostly noise and rounding
 WRITE_NOISES = 2.0  # standard deviations of write noise that an error must exceed to be worked off
@@ -53,7 +55,8 @@ class Bank:
         dtype: number format of states, weights and drives.
 
     Raises:
-        CapabilityError: cells of one sign with a reference, or effects of conductance without a known range of it.
+        CapabilityError: cells of one sign with a reference, effects of conductance without a known range of it, or
+            disturbance by pulses of cells that take none.
     """
 
     def __init__(
@@ -69,7 +72,14 @@ class Bank:
         self.device, self.pair = device, pairing == "differential"
         self.unit = options.scale / 2 if self.pair and self.two_sided else options.scale
         self.cells = Cells(device, (2 if self.pair else 1, *shape), generator, dtype)
-        mapping = _mapping(self.options, pairing, device)
+        self.disturb = options.writing.disturb
+        if self.disturb and not takes_pulses(device):
+            raise CapabilityError(
+                f"device {device.name}", "response.family", device.family,
+                rule="array.writing.disturb is a share of a pulse, and these cells take none in both directions",
+                fix="set disturb to 0, or use a device with pulses",
+            )  # fmt: skip
+        mapping = mapping_of(self.options, pairing, device)
         self.tiled = Tiled(self.options, mapping, torch.zeros(shape, dtype=dtype), generator, dtype)
         self._stale, self.dtype = 0, dtype
         self.gain = 1.0  # of all drives, digital; makes up for drift
@@ -93,11 +103,14 @@ class Bank:
         self.cells.set(self._aims(weights))
         self.show(refresh=True)
 
-    def pulse(self, up: Tensor, down: Tensor) -> Written:
-        """Up and down pulses of every weight, (out, in) integers; rounds and slots are those of one such write."""
+    def pulse(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> Written:
+        """Up and down pulses of every weight, (out, in) integers; rounds and slots are those of one such write.
+
+        Args:
+            trains: whose coincidences the pulses are; None: they are written line by line.
+        """
         pulses = (torch.stack([up, down]), torch.stack([down, up])) if self.pair else (up[None], down[None])
-        energy = pulse_energy(self.device, self.cells.weights, *pulses)
-        self.cells.pulse(*pulses)
+        energy = self._pulsed(*pulses, trains)
         slots = int(up.amax()) + int(down.amax())
         return Written(1, slots, sum(int(side.sum()) for side in pulses), energy)
 
@@ -135,12 +148,23 @@ class Bank:
             if not bool(wanted.any()):
                 break
             up, down = wanted.clamp(min=0), -wanted.clamp(max=0)
-            spent = pulse_energy(self.device, self.cells.weights, up, down)
+            spent = self._pulsed(up, down)
             known, energy = known and spent is not None, energy + (spent or 0.0)
-            self.cells.pulse(up, down)
             rounds, slots = rounds + 1, slots + int(up.amax()) + int(down.amax())
             pulses += int(up.sum()) + int(down.sum())
         return Written(rounds, slots, pulses, energy if known else None)
+
+    def _pulsed(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> float | None:
+        """Pulse the cells, (arrays, out, in), disturb those that are half-selected, and return the energy (J)."""
+        half = None
+        if self.disturb:
+            lines = self.tiled.rows, self.tiled.cols
+            half = in_rows(up, down, *lines) if trains is None else in_outer(trains, up, down)
+        energy = pulse_energy(self.device, self.cells.weights, up, down, half)
+        self.cells.pulse(up, down)
+        if half is not None:
+            self.cells.disturb(*(self.disturb * slots.to(self.dtype) for slots in half))
+        return energy
 
     def signal(self) -> Tensor:
         """Drives that a unit state on one word line at a time gives, (in, out), the mean of READS reads each."""
@@ -193,20 +217,3 @@ class Bank:
         if self.two_sided:
             return torch.stack([weights, -weights]) / (2 * self.unit)
         return torch.stack([weights.clamp(min=0), (-weights).clamp(min=0)]) / self.unit
-
-
-def _mapping(options: ArrayOptions, pairing: Literal["differential", "reference"], device: DeviceCard) -> Mapping:
-    """Between weights and conductances, as far as the device knows its own."""
-    low, high = device.w_min.value, device.w_max.value
-    reach = options.scale * max(1.0 if v is None else abs(v) for v in (low, high))
-    g_min, g_max = device.electrical.g_min.value, device.electrical.g_max.value
-    if g_min is None or g_max is None:
-        wires, noise = options.wires, options.read_noise
-        if wires.word_ohm or wires.bit_ohm or noise.relative:
-            field = "read_noise.relative" if noise.relative else "wires"
-            raise CapabilityError(
-                f"device {device.name}", "electrical.g_max", "unknown",
-                rule=f"array.{field} needs the range of conductances", fix="use a device card that knows it",
-            )  # fmt: skip
-        g_min, g_max = 0.0, 1.0  # only shares of the range are asked for
-    return Mapping(g_min, g_max, reach, pairing)

@@ -85,6 +85,10 @@ class Writing(Block):
         description="distance from its target, in weight units, at which write and verify leaves a cell",
     )
     iterations: int = Field(default=20, ge=1, description="most rounds of pulses and reads of write and verify")
+    disturb: float = Field(
+        default=0.0, ge=0, le=1, description="by what a cell moves while one of its lines alone fires, at half of the "
+        "voltage, as a share of the mean step of a pulse; 0: lines do not disturb"
+    )  # fmt: skip
 
 
 class ArrayOptions(Block):

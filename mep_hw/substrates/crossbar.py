@@ -180,7 +180,7 @@ class Crossbar(Substrate):
 
     def _execute(self, bank: Bank, cycle: Cycle) -> Written:
         if isinstance(cycle, Outer):
-            return bank.pulse(*coincidences(cycle))
+            return bank.pulse(*coincidences(cycle), cycle)
         if isinstance(cycle, Row):
             return bank.pulse(cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0))
         assert isinstance(cycle, Cell)  # apply has refused the others
