@@ -18,14 +18,13 @@ from torch import Tensor
 from mep_hw.array.converters import FREE, Phase
 from mep_hw.array.half_select import in_outer, in_rows
 from mep_hw.array.mapping import mapping_of, pairing_of, two_sided
+from mep_hw.array.supported import check_writing
 from mep_hw.array.tiled import Tiled
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.physics import Unknown
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
 from mep_hw.cells.energy import pulse_energy
-from mep_hw.errors import CapabilityError
-from mep_hw.schedule.compile import takes_pulses
 from mep_hw.schedule.ir import Cell, Outer
 
 READS = 64  # of one word line in a calibration: a single read is mostly noise and rounding
@@ -72,13 +71,9 @@ class Bank:
         self.device, self.pair = device, pairing == "differential"
         self.unit = options.scale / 2 if self.pair and self.two_sided else options.scale
         self.cells = Cells(device, (2 if self.pair else 1, *shape), generator, dtype)
-        self.disturb = options.writing.disturb
-        if self.disturb and not takes_pulses(device):
-            raise CapabilityError(
-                f"device {device.name}", "response.family", device.family,
-                rule="array.writing.disturb is a share of a pulse, and these cells take none in both directions",
-                fix="set disturb to 0, or use a device with pulses",
-            )  # fmt: skip
+        self.disturb, self.drop = options.writing.disturb, options.writing.drop_exponent
+        self._steps = torch.ones(self.cells.shape, dtype=torch.float64)  # of each cell, as a share of its own
+        check_writing(options, device)
         mapping = mapping_of(self.options, pairing, device)
         self.tiled = Tiled(self.options, mapping, torch.zeros(shape, dtype=dtype), generator, dtype)
         self._stale, self.dtype = 0, dtype
@@ -189,11 +184,16 @@ class Bank:
             self.tiled.show(self.weights)
         else:
             self.tiled.hold(self.cells.weights * self.options.scale, self.two_sided, self._stale == 0)
+        if self.drop is not None and self._stale == 0:
+            self._steps = self.tiled.written_share() ** self.drop
+            self.cells.weaken(self._steps)
 
     def snapshot(self) -> dict[str, Tensor]:
         """Cells, wear, clock and solutions of the wires, to go on from bit for bit."""
         tensors = {f"cells.{name}": value for name, value in self.cells.snapshot().items()}
         tensors |= {f"tiles.{name}": value for name, value in self.tiled.snapshot().items()}
+        if self.drop is not None:
+            tensors["steps"] = self._steps
         return tensors | {"stale": torch.tensor(self._stale), "gain": torch.tensor(self.gain, dtype=torch.float64)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -201,6 +201,9 @@ class Bank:
         self.cells.restore({name.removeprefix("cells."): v for name, v in tensors.items() if name.startswith("cells.")})
         self.tiled.restore({name.removeprefix("tiles."): v for name, v in tensors.items() if name.startswith("tiles.")})
         self._stale, self.gain = int(tensors["stale"]), float(tensors["gain"])
+        if self.drop is not None:
+            self._steps = tensors["steps"].clone()
+            self.cells.weaken(self._steps)
         if self.tiled.plain:
             self.tiled.show(self.weights)
 

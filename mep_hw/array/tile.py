@@ -22,6 +22,7 @@ from mep_hw.array.converters import FREE, Adc, Dac, Phase, add_noise_
 from mep_hw.array.mapping import Mapping
 from mep_hw.array.noise import cell_variance, output_variance
 from mep_hw.array.wires import effective_conductance, exact
+from mep_hw.array.write_path import written_share
 from mep_hw.cards.array import ArrayOptions, Periphery, PhaseMismatch
 from mep_hw.errors import InputError
 
@@ -119,6 +120,11 @@ class Tile:
         """Go back to a `snapshot`, a stale solution of the wires included."""
         self._share = tensors["share"].clone()
         self._take(tensors["cells"])
+
+    def written_share(self) -> Tensor:
+        """Of the write voltage of each cell that holds weights, (arrays, rows, cols): see `mep_hw.array.write_path`."""
+        wires = self.options.wires
+        return written_share(self.cells.double(), wires.word_ohm, wires.bit_ohm)[:, : self.rows, : self.cols]
 
     def wire_error(self) -> float:
         """Distance of the weights that reads use from the exact solution for the cells held, relative to the latter;

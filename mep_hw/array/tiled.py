@@ -76,6 +76,11 @@ class Tiled:
         """Whether the weights that cells stand for are all that reads depend on, see `Tile.plain`."""
         return self.grid[0][0].plain  # all tiles are made alike
 
+    def written_share(self) -> Tensor:
+        """Share of the write voltage that comes to each cell, (arrays, out, in), see `Tile.written_share`."""
+        bands = [torch.cat([tile.written_share() for tile in tiles], dim=2) for tiles in self.grid]
+        return torch.cat(bands, dim=1).mT
+
     def wire_error(self) -> float:
         """The largest of the tiles', see `Tile.wire_error`."""
         return max(tile.wire_error() for tiles in self.grid for tile in tiles)

@@ -89,6 +89,10 @@ class Writing(Block):
         default=0.0, ge=0, le=1, description="by what a cell moves while one of its lines alone fires, at half of the "
         "voltage, as a share of the mean step of a pulse; 0: lines do not disturb"
     )  # fmt: skip
+    drop_exponent: float | None = Field(
+        default=None, gt=0, description="power of the share of the write voltage that comes through the wires to a "
+        "cell, by which its steps are multiplied; null: write voltages do not drop"
+    )  # fmt: skip
 
 
 class ArrayOptions(Block):
@@ -111,6 +115,14 @@ class ArrayOptions(Block):
     read_noise: ReadNoise = Field(default=ReadNoise(), description="noise of one cell in one read")
     phase_mismatch: PhaseMismatch = Field(default=PhaseMismatch(), description="difference of nudged from free reads")
     writing: Writing = Field(default=Writing(), description="how weights are changed")
+
+    @field_validator("writing")
+    @classmethod
+    def _drop_needs_wires(cls, writing: Writing, info: ValidationInfo) -> Writing:
+        wires = info.data.get("wires")  # absent when they were wrong themselves
+        if writing.drop_exponent is not None and isinstance(wires, Wires) and wires.word_ohm == wires.bit_ohm == 0:
+            raise ValueError("must leave drop_exponent null where wires have no resistance")
+        return writing
 
     @field_validator("pairing")
     @classmethod

@@ -12,6 +12,7 @@ mean step), and up and down pulses that alternate within one call of `pulse`: al
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -123,6 +124,13 @@ class Cells:
         self._stored = torch.where(free, target, self._stored)
         self._programmed = True
         self._wrote(free, aim)
+
+    def weaken(self, share: Tensor) -> None:
+        """Make every step `share` (in the cells' shape) of what it is by itself, until the next call or `restore`."""
+        share = flatten(share, "share", self.shape).to(self._stored)
+        self.response = respond(
+            self.card, replace(self.traits, up=self.traits.up * share, down=self.traits.down * share)
+        )
 
     def pulse(self, up: Tensor, down: Tensor) -> None:
         """Apply `up` up pulses, then `down` down pulses to each cell; integer tensors in the cells' shape.

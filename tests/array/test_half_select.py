@@ -170,20 +170,16 @@ def test_bounds_hold_and_stuck_cells_stay() -> None:
 
 
 def test_half_selected_slots_cost_a_quarter_of_the_energy_of_a_pulse() -> None:
-    cells = device("ecram", electrical__pulse_width=1e-6, electrical__voltage_up=2.0, electrical__voltage_down=-3.0)
-    cells = device_with(cells, 1e-6, 3e-6)
+    cells = device(
+        "ecram", electrical__pulse_width=1e-6, electrical__voltage_up=2.0, electrical__voltage_down=-3.0,
+        electrical__g_min=1e-6, electrical__g_max=3e-6,
+    )  # fmt: skip
     low, high = (cells.w_min.value, cells.w_max.value)
     assert low is not None and high is not None
     held, one, none = torch.tensor([(low + high) / 2], dtype=F64), torch.tensor([1]), torch.tensor([0])
     full = pulse_energy(cells, held, one, none)
     assert full == pytest.approx(2e-6 * 4 * 1e-6)
     assert pulse_energy(cells, held, one, none, (3 * one, 2 * one)) == pytest.approx(full + 2e-12 * (3 * 1 + 2 * 2.25))
-
-
-def device_with(cells: DeviceCard, g_min: float, g_max: float) -> DeviceCard:
-    data = cells.model_dump()
-    data["electrical"]["g_min"]["value"], data["electrical"]["g_max"]["value"] = g_min, g_max
-    return DeviceCard.model_validate(data)
 
 
 def test_verified_writes_mend_what_they_disturb() -> None:
@@ -200,7 +196,7 @@ def test_cells_without_pulses_cannot_be_disturbed() -> None:
     made = at(device("flash-sonos"), 0.2, 3)
     with pytest.raises(CapabilityError, match="device flash-sonos: response.family = programmed: these cells take no"):
         made.disturb(*[torch.full((3,), 0.25, dtype=F64)] * 2)
-    with pytest.raises(CapabilityError, match=r"device pcm: response.family = .*array.writing.disturb is a share"):
+    with pytest.raises(CapabilityError, match=r"device pcm: response.family = .*array.writing.disturb is about pulses"):
         bank(device("pcm"), 0.1, "differential")
 
 
