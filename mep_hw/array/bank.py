@@ -10,8 +10,6 @@ modelled, and a round of write and verify is pulsed line by line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -20,6 +18,7 @@ from mep_hw.array.half_select import in_outer, in_rows
 from mep_hw.array.mapping import mapping_of, pairing_of, two_sided
 from mep_hw.array.supported import check_writing
 from mep_hw.array.tiled import Tiled
+from mep_hw.array.verify import Written, by_pulses
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.physics import Unknown
 from mep_hw.cards.schema import DeviceCard
@@ -27,21 +26,7 @@ from mep_hw.cells import Cells
 from mep_hw.cells.energy import pulse_energy
 from mep_hw.schedule.ir import Cell, Outer
 
-READS = 64  # of one word line in a calibration: a single read is mostly noise and rounding
-WRITE_NOISES = 2.0  # standard deviations of write noise that an error must exceed to be worked off
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a write did: rounds of pulses, the slots of these rounds, pulses of all cells, and their energy (J).
-
-    Of programming by a law no source says how many pulses it takes, so the figures are None.
-    """
-
-    rounds: int | None
-    slots: int | None
-    pulses: int | None
-    energy: float | None
+READS = 64  # that are averaged in a measurement: a single read is mostly noise and rounding
 
 
 class Bank:
@@ -85,6 +70,11 @@ class Bank:
         """What the cells stand for, (out, in), without the noise of a read."""
         return self._joined(self.cells.weights)
 
+    @property
+    def held(self) -> Tensor:
+        """The weights with the gain of their drives."""
+        return self.weights * self.gain
+
     def product(self, states: Tensor, phase: Phase = FREE) -> Tensor:
         """Drives (batch, out) from states (batch, in)."""
         return self._amplified(self.tiled.product(states, phase))
@@ -127,27 +117,43 @@ class Bank:
         if not isinstance(self.device.programming, Unknown):
             self.cells.program(aims, (aims - self.cells.read()).abs() > tolerance)
             return Written(None, None, None, None)
-        step = self.device.dw_min.value
-        rounds, slots, pulses, energy = 0, 0, 0, 0.0
-        known, share, last = True, torch.ones_like(aims), torch.zeros_like(aims)
-        while rounds < cycle.iterations:
-            error = aims - self.cells.read()
-            wanted = error.sign()
-            share = torch.where(wanted * last < 0, share / 2, share)  # steps larger than the card's mean overshoot
-            last = wanted
-            if step is not None:  # an error within the noise of a write is drawn anew by one pulse, not worked off
-                far = error.abs() > WRITE_NOISES * self.cells.write_noise
-                count = (error.abs() / step * share).round().clamp(min=1)
-                wanted = torch.where(far, wanted * count, wanted)
-            wanted = torch.where(error.abs() > tolerance, wanted, 0.0).int()
-            if not bool(wanted.any()):
-                break
-            up, down = wanted.clamp(min=0), -wanted.clamp(max=0)
-            spent = self._pulsed(up, down)
-            known, energy = known and spent is not None, energy + (spent or 0.0)
-            rounds, slots = rounds + 1, slots + int(up.amax()) + int(down.amax())
-            pulses += int(up.sum()) + int(down.sum())
-        return Written(rounds, slots, pulses, energy if known else None)
+        return by_pulses(self.cells, aims, tolerance, cycle.iterations, self._pulsed)
+
+    def write(self, weights: Tensor, tolerance: float, iterations: int) -> Written:
+        """Programming to `weights` (out, in) by write and verify; products see it with the wires solved anew."""
+        self.gain = 1.0
+        done = self.verify(Cell(weights - self.weights, tolerance, iterations))
+        self.show(refresh=True)
+        return done
+
+    def tick(self) -> None:
+        """Let the time of one weight update pass."""
+        self.cells.tick()
+
+    def wait(self, seconds: float, compensate: bool) -> None:
+        """Let time pass, see `Cells.wait`.
+
+        Args:
+            compensate: measure drives before and after, and make up for what they lost, see `make_up`.
+        """
+        before = self.signal() if compensate else None
+        self.cells.wait(seconds)
+        self.show(refresh=True)
+        if before is not None:
+            self.make_up(before)
+
+    def wear(self) -> float | None:
+        """Wear of the most used cell, as a share of its endurance; None: the card does not know it."""
+        worn = self.cells.wear()
+        return None if worn is None else float(worn.max())
+
+    def wire_error(self) -> float:
+        """The largest of the tiles', see `Tile.wire_error`."""
+        return self.tiled.wire_error()
+
+    def measured(self) -> Tensor:
+        """What the cells stand for, (out, in), by the mean of READS reads of every cell."""
+        return self._joined(torch.stack([self.cells.read() for _ in range(READS)]).mean(0))
 
     def _pulsed(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> float | None:
         """Pulse the cells, (arrays, out, in), disturb those that are half-selected, and return the energy (J)."""

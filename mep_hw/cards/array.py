@@ -106,6 +106,11 @@ class ArrayOptions(Block):
         "cell and a reference, for which an array gives up one bit line and one word line; device: with a reference "
         "where cells hold both signs, else as a difference"
     )  # fmt: skip
+    slices: int = Field(
+        default=1, ge=1, le=8, description="arrays of falling significance that hold a weight together; needs write "
+        "mode cell where there are several"
+    )  # fmt: skip
+    slice_base: float = Field(default=4.0, gt=1, description="significance of a slice over that of the next one")
     wires: Wires = Field(default=Wires(), description="resistance of the lines")
     refresh_every: int = Field(
         default=1, ge=1, description="weight changes after which the effect of wires is computed anew"
