@@ -16,7 +16,7 @@ from torch import Tensor
 from mep_hw.array.converters import FREE, Phase
 from mep_hw.array.half_select import in_outer, in_rows
 from mep_hw.array.mapping import mapping_of, pairing_of, two_sided
-from mep_hw.array.supported import check_writing
+from mep_hw.array.supported import check_writing, tell_of_size
 from mep_hw.array.tiled import Tiled
 from mep_hw.array.verify import Written, by_pulses
 from mep_hw.cards.array import ArrayOptions
@@ -61,6 +61,7 @@ class Bank:
         check_writing(options, device)
         mapping = mapping_of(self.options, pairing, device)
         self.tiled = Tiled(self.options, mapping, torch.zeros(shape, dtype=dtype), generator, dtype)
+        tell_of_size(options, self.tiled.rows + self.tiled.cols)
         self._stale, self.dtype = 0, dtype
         self.gain = 1.0  # of all drives, digital; makes up for drift
         self.show(refresh=True)

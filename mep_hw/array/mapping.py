@@ -138,7 +138,7 @@ def mapping_of(options: ArrayOptions, pairing: Literal["differential", "referenc
     g_min, g_max = device.electrical.g_min.value, device.electrical.g_max.value
     if g_min is None or g_max is None:
         wires, noise = options.wires, options.read_noise
-        if wires.word_ohm or wires.bit_ohm or noise.relative:
+        if wires.resistive or noise.relative:
             field = "read_noise.relative" if noise.relative else "wires"
             raise CapabilityError(
                 f"device {device.name}", "electrical.g_max", "unknown",

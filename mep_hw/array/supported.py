@@ -5,10 +5,25 @@ Not here: the range of conductances (`mapping_of`), and ways of writing, which t
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
-from mep_hw.errors import CapabilityError
+from mep_hw.errors import CapabilityError, Notice
 from mep_hw.schedule.compile import takes_pulses
+
+LINES = 128  # of one array up to which wires are solved in a fraction of a second: docs/wires.md
+
+
+def tell_of_size(options: ArrayOptions, lines: Sequence[int]) -> None:
+    """A `Notice` where wires are modelled on arrays of more than LINES `lines`, which are slow and lose much."""
+    if options.wires.resistive and max(lines) > LINES:
+        warnings.warn(
+            f"array: rows, cols: arrays of more than {LINES} lines with resistive wires take seconds whenever they are "
+            "solved and lose much of their currents; use smaller arrays, or raise refresh_every",
+            Notice, stacklevel=3,
+        )  # fmt: skip
 
 
 def check_writing(options: ArrayOptions, device: DeviceCard) -> None:

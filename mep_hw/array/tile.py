@@ -109,8 +109,7 @@ class Tile:
     @property
     def plain(self) -> bool:
         """Whether conductances do not matter, only the weights they stand for."""
-        wires = self.options.wires
-        return wires.word_ohm == wires.bit_ohm == 0 and self.options.read_noise.relative == 0
+        return not self.options.wires.resistive and self.options.read_noise.relative == 0
 
     def snapshot(self) -> dict[str, Tensor]:
         """What a new tile of the same construction needs to read alike, beside the generator's state."""

@@ -39,7 +39,7 @@ def effective_conductance(conductance: Tensor, wires: Wires) -> Tensor:
         InputError: a negative or infinite conductance.
     """
     check_conductance(conductance)
-    if wires.word_ohm == wires.bit_ohm == 0:
+    if not wires.resistive:
         return conductance.detach().clone()
     cells = conductance.detach().double()
     if wires.solution == "exact":

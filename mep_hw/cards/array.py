@@ -23,6 +23,11 @@ class Wires(Block):
         default="exact", description="how the effect of wires is computed: exact, or one of the cheap approximations"
     )
 
+    @property
+    def resistive(self) -> bool:
+        """Whether there is an effect at all."""
+        return self.word_ohm > 0 or self.bit_ohm > 0
+
 
 class Converter(Block):
     """A converter between digital numbers and line voltages or currents. As it stands it is ideal."""
@@ -125,7 +130,7 @@ class ArrayOptions(Block):
     @classmethod
     def _drop_needs_wires(cls, writing: Writing, info: ValidationInfo) -> Writing:
         wires = info.data.get("wires")  # absent when they were wrong themselves
-        if writing.drop_exponent is not None and isinstance(wires, Wires) and wires.word_ohm == wires.bit_ohm == 0:
+        if writing.drop_exponent is not None and isinstance(wires, Wires) and not wires.resistive:
             raise ValueError("must leave drop_exponent null where wires have no resistance")
         return writing
 

@@ -84,6 +84,11 @@ class Substrate(ABC):
         rule, fix = "weights in registers do not change with time", "leave it out, or use an array of memory cells"
         raise CapabilityError(f"backend {self.backend.name}", "after", f"{seconds:g} s", rule=rule, fix=fix)
 
+    def wire_error(self) -> float | None:
+        """How far the weights that reads see are from what the wires of an array make of its cells, relative to the
+        latter; None: there are no wires."""
+        return None
+
     def apply_bias(self, layer: int, schedule: Schedule) -> Cost:
         """Execute `schedule` on the bias registers of layer `layer` (counted from 1)."""
         bias = self.biases[layer - 1]

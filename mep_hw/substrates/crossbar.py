@@ -156,9 +156,13 @@ class Crossbar(Substrate):
             if bank is not None:
                 bank.wait(seconds, compensate)
 
-    def wire_error(self) -> float:
-        """Largest error of the conductances that reads use against the exact circuit: see `Tile.wire_error`."""
-        return max((bank.wire_error() for bank in self.banks if bank is not None), default=0.0)
+    def wire_error(self) -> float | None:
+        """Largest error of the weights that reads use against the exact circuit, see `Tile.wire_error`; None: wires are
+        ideal."""
+        assert self.backend.array is not None  # checked when this was made
+        if not self.backend.array.wires.resistive:
+            return None
+        return max((bank.wire_error() for bank in self.banks if bank is not None), default=None)
 
     def snapshot(self) -> dict[str, Tensor]:
         tensors = {f"bias.{n}": b.clone() for n, b in enumerate(self.biases, start=1) if b is not None}
