@@ -62,7 +62,7 @@ class Bank:
         mapping = mapping_of(self.options, pairing, device)
         self.tiled = Tiled(self.options, mapping, torch.zeros(shape, dtype=dtype), generator, dtype)
         tell_of_size(options, self.tiled.rows + self.tiled.cols)
-        self._stale, self.dtype = 0, dtype
+        self._stale, self._uncalibrated, self.dtype = 0, 0, dtype
         self.gain = 1.0  # of all drives, digital; makes up for drift
         self.show(refresh=True)
 
@@ -184,7 +184,8 @@ class Bank:
         """Let products see what the cells hold now.
 
         Args:
-            refresh: compute the effect of wires anew; else only every `refresh_every` calls.
+            refresh: compute the effect of wires anew, and measure the zeros of lines where the card says so at all;
+                else only every `refresh_every` and `calibrate_every` calls.
         """
         self._stale = 0 if refresh else (self._stale + 1) % self.options.refresh_every
         if self.tiled.plain:
@@ -194,6 +195,10 @@ class Bank:
         if self.drop is not None and self._stale == 0:
             self._steps = self.tiled.written_share() ** self.drop
             self.cells.weaken(self._steps)
+        if every := self.options.calibrate_every:
+            self._uncalibrated = 0 if refresh else (self._uncalibrated + 1) % every
+            if self._uncalibrated == 0:
+                self.tiled.calibrate(READS)
 
     def snapshot(self) -> dict[str, Tensor]:
         """Cells, wear, clock and solutions of the wires, to go on from bit for bit."""
@@ -201,13 +206,15 @@ class Bank:
         tensors |= {f"tiles.{name}": value for name, value in self.tiled.snapshot().items()}
         if self.drop is not None:
             tensors["steps"] = self._steps
-        return tensors | {"stale": torch.tensor(self._stale), "gain": torch.tensor(self.gain, dtype=torch.float64)}
+        counters = {"stale": torch.tensor(self._stale), "uncalibrated": torch.tensor(self._uncalibrated)}
+        return tensors | counters | {"gain": torch.tensor(self.gain, dtype=torch.float64)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go back to a `snapshot` of a bank that was made with the same arguments and seed."""
         self.cells.restore({name.removeprefix("cells."): v for name, v in tensors.items() if name.startswith("cells.")})
         self.tiled.restore({name.removeprefix("tiles."): v for name, v in tensors.items() if name.startswith("tiles.")})
-        self._stale, self.gain = int(tensors["stale"]), float(tensors["gain"])
+        self._stale, self._uncalibrated = int(tensors["stale"]), int(tensors["uncalibrated"])
+        self.gain = float(tensors["gain"])
         if self.drop is not None:
             self._steps = tensors["steps"].clone()
             self.cells.weaken(self._steps)

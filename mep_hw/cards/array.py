@@ -120,6 +120,10 @@ class ArrayOptions(Block):
     refresh_every: int = Field(
         default=1, ge=1, description="weight changes after which the effect of wires is computed anew"
     )
+    calibrate_every: int = Field(
+        default=0, ge=0, description="weight changes after which the zeros of all sensed lines are measured anew, to "
+        "be subtracted from reads as numbers; also at the start; 0: never"
+    )  # fmt: skip
     forward: Periphery = Field(default=Periphery(), description="converters of reads from word lines to bit lines")
     transposed: Periphery = Field(default=Periphery(), description="converters of reads from bit lines to word lines")
     read_noise: ReadNoise = Field(default=ReadNoise(), description="noise of one cell in one read")
