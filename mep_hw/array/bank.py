@@ -57,7 +57,7 @@ class Bank:
         self.unit = options.scale / 2 if self.pair and self.two_sided else options.scale
         self.cells = Cells(device, (2 if self.pair else 1, *shape), generator, dtype)
         self.disturb, self.drop = options.writing.disturb, options.writing.drop_exponent
-        self._steps = torch.ones(self.cells.shape, dtype=torch.float64)  # of each cell, as a share of its own
+        self._steps = torch.empty(0)  # of each cell, as a share of its own, where voltages drop: see `show`
         check_writing(options, device)
         mapping = mapping_of(self.options, pairing, device)
         self.tiled = Tiled(self.options, mapping, torch.zeros(shape, dtype=dtype), generator, dtype)
