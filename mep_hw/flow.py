@@ -66,9 +66,9 @@ def integrate(
         )  # fmt: skip
     flow = _Flow(model, machine, inputs, nudge, start)
     rows, place, step_size = flow.rows, inputs.device, options.euler_step
-    tolerance = options.tolerance if nudge is None else options.nudged_tolerance * nudge.beta.abs()
+    wanted = options.tolerance if nudge is None else options.nudged_tolerance * nudge.beta.abs()
+    tolerance = limit = torch.as_tensor(wanted, dtype=inputs.dtype, device=place).expand(rows)
     cap = options.free_sweeps if nudge is None else nudge.cap(options.nudged_sweeps)
-    tolerance = limit = torch.as_tensor(tolerance, dtype=inputs.dtype, device=place).expand(rows)
     sweeps = torch.full((rows,), cap, dtype=torch.int64, device=place)
     residual = torch.full((rows,), torch.inf, dtype=limit.dtype, device=place)
     moving = torch.ones(rows, dtype=torch.bool, device=place)

@@ -4,42 +4,29 @@ A weight is held by one cell less a reference, scale * c, or by a pair: scale * 
 only, scale * (c+ - c-) / 2 of others, which are pulsed in opposite directions. A pulse on a cell in the middle of its
 range then moves the weight by scale * dw_min in every case. References are ideal cells.
 
-Not valid for arrays whose cells cannot be selected alone in write and verify.
+Not valid for arrays whose cells cannot be selected alone in write and verify; with `writing.disturb` such arrays are
+modelled, and a round of write and verify is pulsed line by line.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mep_hw.array.converters import FREE, Phase
-from mep_hw.array.mapping import WRITE_NOISES, Mapping, pairing_of, scale_of, two_sided
+from mep_hw.array.half_select import in_outer, in_rows
+from mep_hw.array.mapping import mapping_of, pairing_of, scale_of, two_sided
+from mep_hw.array.supported import check_writing, tell_of_size
 from mep_hw.array.tiled import Tiled
+from mep_hw.array.verify import Written, by_pulses
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.physics import Unknown
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
 from mep_hw.cells.energy import pulse_energy
-from mep_hw.errors import CapabilityError
-from mep_hw.schedule.ir import Cell
+from mep_hw.schedule.ir import Cell, Outer
 
-READS = 64  # of one word line in a calibration: a single read is mostly noise and rounding
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a write did: rounds of pulses, the slots of these rounds, pulses of all cells, and their energy (J).
-
-    Of programming by a law no source says how many pulses it takes, so the figures are None.
-    """
-
-    rounds: int | None
-    slots: int | None
-    pulses: int | None
-    energy: float | None
+READS = 64  # that are averaged in a measurement: a single read is mostly noise and rounding
 
 
 class Bank:
@@ -52,7 +39,8 @@ class Bank:
         dtype: number format of states, weights and drives.
 
     Raises:
-        CapabilityError: cells of one sign with a reference, or effects of conductance without a known range of it.
+        CapabilityError: cells of one sign with a reference, effects of conductance without a known range of it, or
+            disturbance by pulses of cells that take none.
     """
 
     def __init__(
@@ -68,9 +56,13 @@ class Bank:
         self.device, self.pair = device, pairing == "differential"
         self.unit = self.options.scale / (2 if self.pair and self.two_sided else 1)
         self.cells = Cells(device, (2 if self.pair else 1, *shape), generator, dtype)
-        mapping = _mapping(self.options, pairing, device)
+        self.disturb, self.drop = options.writing.disturb, options.writing.drop_exponent
+        self._steps = torch.empty(0)  # of each cell, as a share of its own, where voltages drop: see `show`
+        check_writing(options, device)
+        mapping = mapping_of(self.options, pairing, device)
         self.tiled = Tiled(self.options, mapping, torch.zeros(shape, dtype=dtype), generator, dtype)
-        self._stale, self.dtype = 0, dtype
+        tell_of_size(options, self.tiled.rows + self.tiled.cols)
+        self._stale, self._uncalibrated, self.dtype = 0, 0, dtype
         self.gain = 1.0  # of all drives, digital; makes up for drift
         self.show(refresh=True)
 
@@ -78,6 +70,11 @@ class Bank:
     def weights(self) -> Tensor:
         """What the cells stand for, (out, in), without the noise of a read."""
         return self._joined(self.cells.weights)
+
+    @property
+    def held(self) -> Tensor:
+        """The weights with the gain of their drives."""
+        return self.weights * self.gain
 
     def product(self, states: Tensor, phase: Phase = FREE) -> Tensor:
         """Drives (batch, out) from states (batch, in)."""
@@ -92,11 +89,14 @@ class Bank:
         self.cells.set(self._aims(weights))
         self.show(refresh=True)
 
-    def pulse(self, up: Tensor, down: Tensor) -> Written:
-        """Up and down pulses of every weight, (out, in) integers; rounds and slots are those of one such write."""
+    def pulse(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> Written:
+        """Up and down pulses of every weight, (out, in) integers; rounds and slots are those of one such write.
+
+        Args:
+            trains: whose coincidences the pulses are; None: they are written line by line.
+        """
         pulses = (torch.stack([up, down]), torch.stack([down, up])) if self.pair else (up[None], down[None])
-        energy = pulse_energy(self.device, self.cells.weights, *pulses)
-        self.cells.pulse(*pulses)
+        energy = self._pulsed(*pulses, trains)
         slots = int(up.amax()) + int(down.amax())
         return Written(1, slots, sum(int(side.sum()) for side in pulses), energy)
 
@@ -118,28 +118,55 @@ class Bank:
         if not isinstance(self.device.programming, Unknown):
             self.cells.program(aims, (aims - self.cells.read()).abs() > tolerance)
             return Written(None, None, None, None)
-        step = self.device.dw_min.value
-        rounds, slots, pulses, energy = 0, 0, 0, 0.0
-        known, share, last = True, torch.ones_like(aims), torch.zeros_like(aims)
-        while rounds < cycle.iterations:
-            error = aims - self.cells.read()
-            wanted = error.sign()
-            share = torch.where(wanted * last < 0, share / 2, share)  # steps larger than the card's mean overshoot
-            last = wanted
-            if step is not None:  # an error within the noise of a write is drawn anew by one pulse, not worked off
-                far = error.abs() > WRITE_NOISES * self.cells.write_noise
-                count = (error.abs() / step * share).round().clamp(min=1)
-                wanted = torch.where(far, wanted * count, wanted)
-            wanted = torch.where(error.abs() > tolerance, wanted, 0.0).int()
-            if not bool(wanted.any()):
-                break
-            up, down = wanted.clamp(min=0), -wanted.clamp(max=0)
-            spent = pulse_energy(self.device, self.cells.weights, up, down)
-            known, energy = known and spent is not None, energy + (spent or 0.0)
-            self.cells.pulse(up, down)
-            rounds, slots = rounds + 1, slots + int(up.amax()) + int(down.amax())
-            pulses += int(up.sum()) + int(down.sum())
-        return Written(rounds, slots, pulses, energy if known else None)
+        return by_pulses(self.cells, aims, tolerance, cycle.iterations, self._pulsed)
+
+    def write(self, weights: Tensor, tolerance: float, iterations: int) -> Written:
+        """Programming to `weights` (out, in) by write and verify; products see it with the wires solved anew."""
+        self.gain = 1.0
+        done = self.verify(Cell(weights - self.weights, tolerance, iterations))
+        self.show(refresh=True)
+        return done
+
+    def tick(self) -> None:
+        """Let the time of one weight update pass."""
+        self.cells.tick()
+
+    def wait(self, seconds: float, compensate: bool) -> None:
+        """Let time pass, see `Cells.wait`.
+
+        Args:
+            compensate: measure drives before and after, and make up for what they lost, see `make_up`.
+        """
+        before = self.signal() if compensate else None
+        self.cells.wait(seconds)
+        self.show(refresh=True)
+        if before is not None:
+            self.make_up(before)
+
+    def wear(self) -> float | None:
+        """Wear of the most used cell, as a share of its endurance; None: the card does not know it."""
+        worn = self.cells.wear()
+        return None if worn is None else float(worn.max())
+
+    def wire_error(self) -> float:
+        """The largest of the tiles', see `Tile.wire_error`."""
+        return self.tiled.wire_error()
+
+    def measured(self) -> Tensor:
+        """What the cells stand for, (out, in), by the mean of READS reads of every cell."""
+        return self._joined(torch.stack([self.cells.read() for _ in range(READS)]).mean(0))
+
+    def _pulsed(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> float | None:
+        """Pulse the cells, (arrays, out, in), disturb those that are half-selected, and return the energy (J)."""
+        half = None
+        if self.disturb:
+            lines = self.tiled.rows, self.tiled.cols
+            half = in_rows(up, down, *lines) if trains is None else in_outer(trains, up, down)
+        energy = pulse_energy(self.device, self.cells.weights, up, down, half)
+        self.cells.pulse(up, down)
+        if half is not None:
+            self.cells.disturb(*(self.disturb * slots.to(self.dtype) for slots in half))
+        return energy
 
     def signal(self) -> Tensor:
         """Drives that a unit state on one word line at a time gives, (in, out), the mean of READS reads each."""
@@ -157,26 +184,41 @@ class Bank:
         """Let products see what the cells hold now.
 
         Args:
-            refresh: compute the effect of wires anew; else only every `refresh_every` calls.
+            refresh: compute the effect of wires anew, and measure the zeros of lines where the card says so at all;
+                else only every `refresh_every` and `calibrate_every` calls.
         """
         self._stale = 0 if refresh else (self._stale + 1) % self.options.refresh_every
-        if self.tiled.grid[0][0].plain:
+        if self.tiled.plain:
             self.tiled.show(self.weights)
         else:
             self.tiled.hold(self.cells.weights * self.options.scale, self.two_sided, self._stale == 0)
+        if self.drop is not None and self._stale == 0:
+            self._steps = self.tiled.written_share() ** self.drop
+            self.cells.weaken(self._steps)
+        if every := self.options.calibrate_every:
+            self._uncalibrated = 0 if refresh else (self._uncalibrated + 1) % every
+            if self._uncalibrated == 0:
+                self.tiled.calibrate(READS)
 
     def snapshot(self) -> dict[str, Tensor]:
         """Cells, wear, clock and solutions of the wires, to go on from bit for bit."""
         tensors = {f"cells.{name}": value for name, value in self.cells.snapshot().items()}
         tensors |= {f"tiles.{name}": value for name, value in self.tiled.snapshot().items()}
-        return tensors | {"stale": torch.tensor(self._stale), "gain": torch.tensor(self.gain, dtype=torch.float64)}
+        if self.drop is not None:
+            tensors["steps"] = self._steps
+        counters = {"stale": torch.tensor(self._stale), "uncalibrated": torch.tensor(self._uncalibrated)}
+        return tensors | counters | {"gain": torch.tensor(self.gain, dtype=torch.float64)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go back to a `snapshot` of a bank that was made with the same arguments and seed."""
         self.cells.restore({name.removeprefix("cells."): v for name, v in tensors.items() if name.startswith("cells.")})
         self.tiled.restore({name.removeprefix("tiles."): v for name, v in tensors.items() if name.startswith("tiles.")})
-        self._stale, self.gain = int(tensors["stale"]), float(tensors["gain"])
-        if self.tiled.grid[0][0].plain:
+        self._stale, self._uncalibrated = int(tensors["stale"]), int(tensors["uncalibrated"])
+        self.gain = float(tensors["gain"])
+        if self.drop is not None:
+            self._steps = tensors["steps"].clone()
+            self.cells.weaken(self._steps)
+        if self.tiled.plain:
             self.tiled.show(self.weights)
 
     def _amplified(self, drives: Tensor) -> Tensor:
@@ -192,20 +234,3 @@ class Bank:
         if self.two_sided:
             return torch.stack([weights, -weights]) / (2 * self.unit)
         return torch.stack([weights.clamp(min=0), (-weights).clamp(min=0)]) / self.unit
-
-
-def _mapping(options: ArrayOptions, pairing: Literal["differential", "reference"], device: DeviceCard) -> Mapping:
-    """Between weights and conductances, as far as the device knows its own."""
-    low, high = device.w_min.value, device.w_max.value
-    reach = options.scale * max(1.0 if v is None else abs(v) for v in (low, high))
-    g_min, g_max = device.electrical.g_min.value, device.electrical.g_max.value
-    if g_min is None or g_max is None:
-        wires, noise = options.wires, options.read_noise
-        if wires.word_ohm or wires.bit_ohm or noise.relative:
-            field = "read_noise.relative" if noise.relative else "wires"
-            raise CapabilityError(
-                f"device {device.name}", "electrical.g_max", "unknown",
-                rule=f"array.{field} needs the range of conductances", fix="use a device card that knows it",
-            )  # fmt: skip
-        g_min, g_max = 0.0, 1.0  # only shares of the range are asked for
-    return Mapping(g_min, g_max, reach, pairing)

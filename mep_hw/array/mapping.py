@@ -20,9 +20,6 @@ from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells.traits import write_noise
 from mep_hw.errors import CapabilityError, InputError
 
-WRITE_NOISES = 2.0  # standard deviations of write noise that an error must exceed to be worked off
-
-
 def two_sided(device: DeviceCard) -> bool:
     """Whether one cell of this device holds weights of both signs."""
     return device.w_min.value is None or device.w_min.value < 0
@@ -139,3 +136,24 @@ class Mapping:
         if self.pairing == "differential":
             return self.forward(cells).T
         return ((cells[0, :-1, :-1] - cells[0, -1:, :-1]) / self.siemens_per_weight).T
+
+
+def mapping_of(options: ArrayOptions, pairing: Literal["differential", "reference"], device: DeviceCard) -> Mapping:
+    """Between weights and conductances, as far as the device knows its own.
+
+    Raises:
+        CapabilityError: the array has wires or noise that depend on conductances, and the device does not know them.
+    """
+    low, high = device.w_min.value, device.w_max.value
+    reach = options.scale * max(1.0 if v is None else abs(v) for v in (low, high))
+    g_min, g_max = device.electrical.g_min.value, device.electrical.g_max.value
+    if g_min is None or g_max is None:
+        wires, noise = options.wires, options.read_noise
+        if wires.resistive or noise.relative:
+            field = "read_noise.relative" if noise.relative else "wires"
+            raise CapabilityError(
+                f"device {device.name}", "electrical.g_max", "unknown",
+                rule=f"array.{field} needs the range of conductances", fix="use a device card that knows it",
+            )  # fmt: skip
+        g_min, g_max = 0.0, 1.0  # only shares of the range are asked for
+    return Mapping(g_min, g_max, reach, pairing)

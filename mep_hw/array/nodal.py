@@ -28,13 +28,15 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Currents:
-    """Currents in ampere from the terminals of word lines (batch, rows) and of bit lines (batch, cols) into the array.
+    """Currents in ampere from the terminals of word lines (batch, rows) and of bit lines (batch, cols) into the array,
+    and the voltage across each cell, word line less bit line, (batch, rows, cols).
 
     A forward read senses `-bit`, a transposed one `-word`.
     """
 
     word: Tensor
     bit: Tensor
+    volt: Tensor
 
     @property
     def imbalance(self) -> float:
@@ -82,7 +84,8 @@ def solve_nodal(
     factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
     volt: Array = factors.solve(sources)
     into_word, into_bit = (word_v - volt[first].T) / word_ohm, (bit_v - volt[last].T) / bit_ohm
-    return Currents(torch.from_numpy(into_word), torch.from_numpy(into_bit))
+    across = (volt[: rows * cols] - volt[rows * cols :]).T.reshape(-1, rows, cols)
+    return Currents(torch.from_numpy(into_word), torch.from_numpy(into_bit), torch.from_numpy(across))
 
 
 def _admittance(cells: Array, word: float, bit: float) -> csc_matrix:

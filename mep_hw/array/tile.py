@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from mep_hw.array.check import check_conductance
-from mep_hw.array.converters import FREE, Adc, Dac, Phase, add_noise_
+from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE, Adc, Dac, Phase, add_noise_
 from mep_hw.array.mapping import Mapping
 from mep_hw.array.noise import cell_variance, output_variance
 from mep_hw.array.wires import effective_conductance, exact
+from mep_hw.array.write_path import written_share
 from mep_hw.cards.array import ArrayOptions, Periphery, PhaseMismatch
 from mep_hw.errors import InputError
 
@@ -35,6 +36,7 @@ class _Direction:
     weights: Tensor
     own: Tensor | float = 0.0  # of each cell, (driven, sensed)
     common: Tensor | float = 0.0  # of the reference line, (driven, 1)
+    zero: Tensor | None = None  # what a calibration found in each phase, (3, sensed); subtracted from reads
 
     def product(self, states: Tensor, phase: Phase, generator: torch.Generator) -> Tensor:
         driven = self.dac.convert(states, generator)
@@ -42,7 +44,14 @@ class _Direction:
         shared = output_variance(driven, self.common)
         if isinstance(shared, Tensor):
             drives += add_noise_(torch.zeros_like(shared), shared, generator)
-        return self.adc.convert_(drives, output_variance(driven, self.own), phase, generator)
+        found = self.adc.convert_(drives, output_variance(driven, self.own), phase, generator)
+        return found if self.zero is None else found.sub_(self.zero[phase])
+
+    def calibrate(self, reads: int, lines: int, generator: torch.Generator) -> None:
+        """Take the mean of `reads` reads of nothing, with all driven `lines` at zero, for the zero of each phase."""
+        self.zero, nothing = None, self.weights.new_zeros(reads, lines)
+        phases = [self.product(nothing, phase, generator).mean(0) for phase in (FREE, POSITIVE, NEGATIVE)]
+        self.zero = torch.stack(phases)
 
 
 class Tile:
@@ -108,17 +117,33 @@ class Tile:
     @property
     def plain(self) -> bool:
         """Whether conductances do not matter, only the weights they stand for."""
-        wires = self.options.wires
-        return wires.word_ohm == wires.bit_ohm == 0 and self.options.read_noise.relative == 0
+        return not self.options.wires.resistive and self.options.read_noise.relative == 0
+
+    def calibrate(self, reads: int) -> None:
+        """Measure the zeros of all sensed lines in both directions and every phase, and subtract them from now on.
+
+        What is found is the mean of `reads` reads: offsets of ADC and phases, and what offsets of the DAC make of the
+        weights held now. Gains are not corrected, and neither is rounding where no noise spreads it.
+        """
+        self._forward.calibrate(reads, self.rows, self.generator)
+        self._transposed.calibrate(reads, self.cols, self.generator)
 
     def snapshot(self) -> dict[str, Tensor]:
         """What a new tile of the same construction needs to read alike, beside the generator's state."""
-        return {"cells": self.cells.clone(), "share": self._share.clone()}
+        zeros = {"zero.forward": self._forward.zero, "zero.transposed": self._transposed.zero}
+        known = {name: zero.clone() for name, zero in zeros.items() if zero is not None}
+        return {"cells": self.cells.clone(), "share": self._share.clone()} | known
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go back to a `snapshot`, a stale solution of the wires included."""
+        """Go back to a `snapshot`, a stale solution of the wires and the last calibration included."""
         self._share = tensors["share"].clone()
+        self._forward.zero, self._transposed.zero = tensors.get("zero.forward"), tensors.get("zero.transposed")
         self._take(tensors["cells"])
+
+    def written_share(self) -> Tensor:
+        """Of the write voltage of each cell that holds weights, (arrays, rows, cols): see `mep_hw.array.write_path`."""
+        wires = self.options.wires
+        return written_share(self.cells.double(), wires.word_ohm, wires.bit_ohm)[:, : self.rows, : self.cols]
 
     def wire_error(self) -> float:
         """Distance of the weights that reads use from the exact solution for the cells held, relative to the latter;

@@ -71,6 +71,22 @@ class Tiled:
             for tile, part in zip(tiles, band.split(self.cols, 2), strict=True):
                 tile.hold(self.mapping.conductances(part, two_sided), refresh)
 
+    def calibrate(self, reads: int) -> None:
+        """Measure the zeros of all arrays, see `Tile.calibrate`."""
+        for tiles in self.grid:
+            for tile in tiles:
+                tile.calibrate(reads)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the weights that cells stand for are all that reads depend on, see `Tile.plain`."""
+        return self.grid[0][0].plain  # all tiles are made alike
+
+    def written_share(self) -> Tensor:
+        """Share of the write voltage that comes to each cell, (arrays, out, in), see `Tile.written_share`."""
+        bands = [torch.cat([tile.written_share() for tile in tiles], dim=2) for tiles in self.grid]
+        return torch.cat(bands, dim=1).mT
+
     def wire_error(self) -> float:
         """The largest of the tiles', see `Tile.wire_error`."""
         return max(tile.wire_error() for tiles in self.grid for tile in tiles)
@@ -93,7 +109,8 @@ class Tiled:
         """Go back to a `snapshot` of a coupling that was made with the same seed."""
         for i, tiles in enumerate(self.grid):
             for j, tile in enumerate(tiles):
-                tile.restore({name: tensors[f"{i}.{j}.{name}"] for name in ("cells", "share")})
+                start = f"{i}.{j}."
+                tile.restore({name.removeprefix(start): v for name, v in tensors.items() if name.startswith(start)})
 
     def product(self, states: Tensor, phase: Phase = FREE) -> Tensor:
         """Drives (batch, out) from states (batch, in)."""

@@ -39,7 +39,7 @@ def effective_conductance(conductance: Tensor, wires: Wires) -> Tensor:
         InputError: a negative or infinite conductance.
     """
     check_conductance(conductance)
-    if wires.word_ohm == wires.bit_ohm == 0:
+    if not wires.resistive:
         return conductance.detach().clone()
     cells = conductance.detach().double()
     if wires.solution == "exact":
@@ -93,7 +93,16 @@ def lines(cells: Tensor, word_ohm: float, bit_ohm: float) -> Tensor:
     Exact where one kind of wire is ideal, and to first order in both; it leaves out that one drop lowers the other.
     """
     _check(word_ohm, bit_ohm)
-    return cells * _profile(word_ohm * cells) * _profile((bit_ohm * cells).mT.flip(-1)).flip(-1).mT
+    return cells * along(word_ohm * cells)[0] * along((bit_ohm * cells).mT.flip(-1))[0].flip(-1).mT
+
+
+def along(load: Tensor) -> tuple[Tensor, Tensor]:
+    """Voltage along chains of cells to ground, held at 1 one segment before their first, Z e_0, and the diagonal of Z.
+
+    load: resistance of a segment times conductance, (..., n); both results have its shape.
+    """
+    diagonal, logs = _chain(load)
+    return diagonal * torch.exp(logs[..., :1] - logs), diagonal
 
 
 def wire_load(cells: Tensor, word_ohm: float, bit_ohm: float) -> float:
@@ -128,12 +137,6 @@ def _chain(load: Tensor) -> tuple[Tensor, Tensor]:
     logs = ahead.log().cumsum(-1)
     logs = torch.cat([torch.zeros_like(logs[..., :1]), logs[..., :-1]], dim=-1)
     return 1 / (ahead + behind - full), logs
-
-
-def _profile(load: Tensor) -> Tensor:
-    """Voltage along chains (..., n) of cells to ground whose first end is held at 1, one segment before: Z e_0."""
-    diagonal, logs = _chain(load)
-    return diagonal * torch.exp(logs[..., :1] - logs)
 
 
 def _seen_from_bit_lines(cells: Tensor, diagonal: Tensor, logs: Tensor, word_ohm: float) -> Tensor:

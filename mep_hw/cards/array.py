@@ -23,6 +23,11 @@ class Wires(Block):
         default="exact", description="how the effect of wires is computed: exact, or one of the cheap approximations"
     )
 
+    @property
+    def resistive(self) -> bool:
+        """Whether there is an effect at all."""
+        return self.word_ohm > 0 or self.bit_ohm > 0
+
 
 class Converter(Block):
     """A converter between digital numbers and line voltages or currents. As it stands it is ideal."""
@@ -89,6 +94,14 @@ class Writing(Block):
         default=None, gt=0, description="largest write noise of a cell, in weight units: of noisier devices scale is "
         "lowered that far, and cells are verified where write_modes hold cell; null: no limit",
     )  # fmt: skip
+    disturb: float = Field(
+        default=0.0, ge=0, le=1, description="by what a cell moves while one of its lines alone fires, at half of the "
+        "voltage, as a share of the mean step of a pulse; 0: lines do not disturb"
+    )  # fmt: skip
+    drop_exponent: float | None = Field(
+        default=None, gt=0, description="power of the share of the write voltage that comes through the wires to a "
+        "cell, by which its steps are multiplied; null: write voltages do not drop"
+    )  # fmt: skip
 
 
 class ArrayOptions(Block):
@@ -102,15 +115,32 @@ class ArrayOptions(Block):
         "cell and a reference, for which an array gives up one bit line and one word line; device: with a reference "
         "where cells hold both signs, else as a difference"
     )  # fmt: skip
+    slices: int = Field(
+        default=1, ge=1, le=8, description="arrays of falling significance that hold a weight together; needs write "
+        "mode cell where there are several"
+    )  # fmt: skip
+    slice_base: float = Field(default=4.0, gt=1, description="significance of a slice over that of the next one")
     wires: Wires = Field(default=Wires(), description="resistance of the lines")
     refresh_every: int = Field(
         default=1, ge=1, description="weight changes after which the effect of wires is computed anew"
     )
+    calibrate_every: int = Field(
+        default=0, ge=0, description="weight changes after which the zeros of all sensed lines are measured anew, to "
+        "be subtracted from reads as numbers; also at the start; 0: never"
+    )  # fmt: skip
     forward: Periphery = Field(default=Periphery(), description="converters of reads from word lines to bit lines")
     transposed: Periphery = Field(default=Periphery(), description="converters of reads from bit lines to word lines")
     read_noise: ReadNoise = Field(default=ReadNoise(), description="noise of one cell in one read")
     phase_mismatch: PhaseMismatch = Field(default=PhaseMismatch(), description="difference of nudged from free reads")
     writing: Writing = Field(default=Writing(), description="how weights are changed")
+
+    @field_validator("writing")
+    @classmethod
+    def _drop_needs_wires(cls, writing: Writing, info: ValidationInfo) -> Writing:
+        wires = info.data.get("wires")  # absent when they were wrong themselves
+        if writing.drop_exponent is not None and isinstance(wires, Wires) and not wires.resistive:
+            raise ValueError("must leave drop_exponent null where wires have no resistance")
+        return writing
 
     @field_validator("pairing")
     @classmethod

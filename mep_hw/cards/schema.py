@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from mep_hw.cards.array import ArrayOptions
@@ -42,6 +43,15 @@ class Compute(Block):
 
     dtype: Literal["float32", "float64"] = Field(description="number format of states and weights")
     torch_device: Text = Field(default="cpu", description="torch device string, used inside substrates only")
+
+    @field_validator("torch_device")
+    @classmethod
+    def _known_to_torch(cls, name: str) -> str:
+        try:
+            torch.device(name)
+        except RuntimeError:
+            raise ValueError("must be a device of torch, such as cpu or cuda:0") from None
+        return name
 
 
 class SettleOptions(Block):

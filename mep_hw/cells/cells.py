@@ -5,13 +5,14 @@ write (the persistent and the visible weight of Gong et al., IEDM 2022), so read
 by that noise. `pulse` applies any number of pulses per cell at once: in closed form where the response has one and no
 bound is near, else one by one. `pulse_one_by_one` is the slow reference for it.
 
-Not valid for: pulses of another amplitude than the card's, disturbance by neighbours (half-select), and up and down
-pulses that alternate within one call: all up pulses of a call come first.
+Not valid for: pulses of another amplitude than the card's (`disturb` stands for half-selected ones by a share of the
+mean step), and up and down pulses that alternate within one call of `pulse`: all up pulses of a call come first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from mep_hw.cards.physics import Unknown
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells.check import flat_counts, flatten
 from mep_hw.cells.clock import Clock
+from mep_hw.cells.disturbed import disturbed
 from mep_hw.cells.laws import programming_deviation
 from mep_hw.cells.pulses import normal_like, one_by_one
 from mep_hw.cells.respond import respond
@@ -122,6 +124,13 @@ class Cells:
         self._programmed = True
         self._wrote(free, aim)
 
+    def weaken(self, share: Tensor) -> None:
+        """Make every step `share` (in the cells' shape) of what it is by itself, until the next call or `restore`."""
+        share = flatten(share, "share", self.shape).to(self._stored)
+        self.response = respond(
+            self.card, replace(self.traits, up=self.traits.up * share, down=self.traits.down * share)
+        )
+
     def pulse(self, up: Tensor, down: Tensor) -> None:
         """Apply `up` up pulses, then `down` down pulses to each cell; integer tensors in the cells' shape.
 
@@ -151,6 +160,18 @@ class Cells:
     def pulse_one_by_one(self, up: Tensor, down: Tensor) -> None:
         """The same, one pulse after the other: slow, and exact in law. Arguments and errors as for `pulse`."""
         self._slowly(flat_counts(up, "up", self.shape), flat_counts(down, "down", self.shape))
+
+    def disturb(self, up: Tensor, down: Tensor) -> None:
+        """Move each cell by the mean of `up` up and `down` down pulses, evenly mixed; numbers that need not be whole.
+
+        No noise is drawn, and neither pulses nor wear are counted; see `mep_hw.cells.disturbed`.
+
+        Raises:
+            ScheduleError: another shape.
+            CapabilityError: the cells of this card take no pulses.
+        """
+        up, down = (flatten(side, name, self.shape).to(self._stored) for side, name in ((up, "up"), (down, "down")))
+        self._stored = disturbed(self.response, self.traits, self._stored, up, down)
 
     def read(self) -> Tensor:
         """One read of every cell, with read noise."""

@@ -2,7 +2,7 @@
 
 An estimate for two-terminal resistive cells. Not valid for cells that are written through a gate or an electrolyte
 (FeFET, flash, capacitor, ECRAM), whose write current does not flow through the conductance that is read, and without
-half-selected cells, wires and drivers, which cost more than the cells themselves in large arrays.
+wires and drivers. A half-selected cell counts with half of the voltage, where such slots are given.
 """
 
 from __future__ import annotations
@@ -12,13 +12,20 @@ from torch import Tensor
 from mep_hw.cards.schema import DeviceCard
 
 
-def pulse_energy(card: DeviceCard, weights: Tensor, up: Tensor, down: Tensor) -> float | None:
+def pulse_energy(
+    card: DeviceCard, weights: Tensor, up: Tensor, down: Tensor, half: tuple[Tensor, Tensor] | None = None
+) -> float | None:
     """Joules for `up` and `down` pulses on cells that hold `weights`, all of one shape; None where the card does not
-    know voltage, width, conductance or range."""
+    know voltage, width, conductance or range.
+
+    half: slots up and down at half of the voltage, see `mep_hw.array.half_select`; None: there are none.
+    """
     e = card.electrical
     width, v_up, v_down = e.pulse_width.value, e.voltage_up.value, e.voltage_down.value
     g_min, g_max, low, high = e.g_min.value, e.g_max.value, card.w_min.value, card.w_max.value
     if width is None or v_up is None or v_down is None or g_min is None or g_max is None or low is None or high is None:
         return None
     conductance = g_min + (g_max - g_min) * ((weights.double() - low) / (high - low)).clamp(0, 1)
+    if half is not None:
+        up, down = up + half[0] / 4, down + half[1] / 4
     return float((conductance * (v_up**2 * up + v_down**2 * down)).sum()) * width

@@ -39,6 +39,10 @@ class PulseResponse(ABC):
     def one(self, weight: Tensor, up: bool, cell: Cell, generator: torch.Generator) -> Tensor:
         """The weights after one pulse on each of `cell`, before they are held within their bounds."""
 
+    @abstractmethod
+    def mean(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
+        """The mean change (signed) of each of `cell` by one pulse."""
+
     def many(self, weight: Tensor, up: Tensor, down: Tensor) -> Moments | None:
         """All cells after `up` up pulses and then `down` down pulses (both (cells,)); None: cannot be predicted."""
         return None
@@ -50,6 +54,9 @@ class GaussianResponse(PulseResponse):
     @abstractmethod
     def step(self, weight: Tensor, up: bool, cell: Cell) -> tuple[Tensor, Tensor]:
         """Mean (signed) and standard deviation of the change by one pulse."""
+
+    def mean(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
+        return self.step(weight, up, cell)[0]
 
     def one(self, weight: Tensor, up: bool, cell: Cell, generator: torch.Generator) -> Tensor:
         mean, deviation = self.step(weight, up, cell)

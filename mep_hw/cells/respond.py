@@ -43,7 +43,13 @@ class NoPulses(PulseResponse):
         self.card = card
 
     def one(self, weight: Tensor, up: bool, cell: Cell, generator: torch.Generator) -> Tensor:
-        raise CapabilityError(
+        raise self._refused()
+
+    def mean(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
+        raise self._refused()
+
+    def _refused(self) -> CapabilityError:
+        return CapabilityError(
             f"device {self.card.name}", "response.family", self.card.family,
             rule="these cells take no pulses", fix="set or program them, or use a device with a pulse response",
         )  # fmt: skip

@@ -106,10 +106,16 @@ class Jumps(PulseResponse):
         self._up, self._down = _Sampler(up, device), _Sampler(down, device)
 
     def one(self, weight: Tensor, up: bool, cell: Cell, generator: torch.Generator) -> Tensor:
-        # double: neighbouring rows of the list differ by less than float32 can hold
-        conductance = self.g_min + (weight.double() - self.w_min) / self.per_siemens
-        change = (self._up if up else self._down).draw(conductance, generator)
+        change = (self._up if up else self._down).draw(self._conductance(weight), generator)
         return weight + (change * self.per_siemens).to(weight.dtype)
+
+    def mean(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
+        change = (self._up if up else self._down).mean(self._conductance(weight))
+        return (change * self.per_siemens).to(weight.dtype)
+
+    def _conductance(self, weight: Tensor) -> Tensor:
+        # double: neighbouring rows of the list differ by less than float32 can hold
+        return self.g_min + (weight.double() - self.w_min) / self.per_siemens
 
 
 class _Sampler:
@@ -120,14 +126,25 @@ class _Sampler:
         self.cumulative = torch.as_tensor(table.cumulative, device=device)
         steps = torch.arange(self.rows, dtype=torch.float64, device=device)[:, None]
         self.ascending = (self.cumulative + steps).flatten()
+        # Of draws below the first column the change is that of the first, above the last that of the last.
+        share = torch.diff(self.cumulative).mul((self.changes[1:] + self.changes[:-1]) / 2).sum(1)
+        first, last = self.cumulative[:, 0] * self.changes[0], (1 - self.cumulative[:, -1]) * self.changes[-1]
+        self.means = share + first + last
+
+    def mean(self, conductance: Tensor) -> Tensor:
+        """Mean change in siemens at each conductance, (cells,) double."""
+        place = self._place(conductance)
+        row = place.long().clamp(max=self.rows - 2)
+        return torch.lerp(self.means[row], self.means[row + 1], place - row)
 
     def draw(self, conductance: Tensor, generator: torch.Generator) -> Tensor:
         """Changes in siemens, one per conductance, (cells,) double."""
         u, choose = torch.rand(
             2, len(conductance), generator=generator, dtype=torch.float64, device=conductance.device
         ).unbind()
-        place = ((conductance - self.first) / self.spacing).clamp(0, self.rows - 1)
-        row = (place + choose).floor().long().clamp(max=self.rows - 1)  # the upper of two with its weight
+        row = (
+            (self._place(conductance) + choose).floor().long().clamp(max=self.rows - 1)
+        )  # the upper of two with its weight
         begin = row * self.columns
         right = torch.searchsorted(self.ascending, row + u).clamp(begin, begin + self.columns - 1)
         left = (right - 1).clamp(min=begin)
@@ -135,6 +152,10 @@ class _Sampler:
         share = ((u - low) / (high - low).clamp(min=1e-300)).clamp(0, 1)
         a, b = self.changes[left - begin], self.changes[right - begin]
         return a + (b - a) * share
+
+    def _place(self, conductance: Tensor) -> Tensor:
+        """Where a conductance is on the axis of row numbers."""
+        return ((conductance - self.first) / self.spacing).clamp(0, self.rows - 1)
 
 
 def _numbers(path: Path) -> NDArray[np.float64]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mep_hw.array.mapping import WRITE_NOISES, pairing_of, scale_of, too_noisy
+from mep_hw.array.mapping import pairing_of, scale_of, too_noisy
+from mep_hw.array.verify import WRITE_NOISES
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.cells.traits import write_noise
 from mep_hw.errors import ScheduleError

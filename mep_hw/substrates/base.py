@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.cards.schema import BackendCard, DeviceCard
-from mep_hw.errors import CapabilityError
+from mep_hw.errors import CapabilityError, CardError
 from mep_hw.model import Model
 from mep_hw.outersum import Update, add_into_
 from mep_hw.schedule import Cost, Registers, Schedule
@@ -29,13 +29,21 @@ class Substrate(ABC):
         backend: the machine's card.
         device: the memory-cell card, None for machines without such cells.
         seed: of every random number the machine draws.
+
+    Raises:
+        CardError: the card asks for a torch device that this computer has not.
     """
 
     def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
         self.model, self.backend, self.device = model, backend, device
         self.dtype: torch.dtype = getattr(torch, backend.compute.dtype)
         self.torch_device = torch.device(backend.compute.torch_device)
-        self.generator = torch.Generator(self.torch_device).manual_seed(seed)
+        try:
+            self.generator = torch.Generator(self.torch_device).manual_seed(seed)
+        except RuntimeError:
+            rule, fix = "is not on this computer, or not in this build of torch", "set compute.torch_device to cpu"
+            name = backend.compute.torch_device
+            raise CardError(backend.origin, "compute.torch_device", name, rule=rule, fix=fix) from None
         self.biases: list[Tensor | None] = [None if b is None else self.tensor(b) for b in model.biases]
         self.record_energy = False  # fills Settled.energy
 
@@ -75,6 +83,11 @@ class Substrate(ABC):
         """
         rule, fix = "weights in registers do not change with time", "leave it out, or use an array of memory cells"
         raise CapabilityError(f"backend {self.backend.name}", "after", f"{seconds:g} s", rule=rule, fix=fix)
+
+    def wire_error(self) -> float | None:
+        """How far the weights that reads see are from what the wires of an array make of its cells, relative to the
+        latter; None: there are no wires."""
+        return None
 
     def apply_bias(self, layer: int, schedule: Schedule) -> Cost:
         """Execute `schedule` on the bias registers of layer `layer` (counted from 1)."""

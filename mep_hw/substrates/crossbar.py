@@ -5,28 +5,33 @@ transposed. The equations of motion are integrated with these reads (`mep_hw.flo
 inputs' drives are read once and held through the phases of a batch, as sample-and-hold stages do. Fixed residual links
 have no cells and are exact.
 
+A weight may be spread over slices (`mep_hw.array.sliced`); both kinds of bank look alike from here.
+
 Not modelled: the time that converters take, the settling of lines, and leakage between neighbours. Max pooling behind
 weights needs values that are never read, and complex states are no voltages: both are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
 
 from mep_hw.array import lowered
-from mep_hw.array.bank import Bank, Written
+from mep_hw.array.bank import Bank
 from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE, Phase
+from mep_hw.array.sliced import Sliced
+from mep_hw.array.verify import Written
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.coupling import Identity
 from mep_hw.errors import CapabilityError, ModelError
 from mep_hw.flow import integrate
 from mep_hw.model import Model, total_energy
 from mep_hw.schedule import Cell, Cost, Cycle, Outer, Row, Schedule, predict
-from mep_hw.schedule.compile import pulse_time, takes_pulses
+from mep_hw.schedule.compile import pulse_time, takes_pulses, write_mode
 from mep_hw.schedule.trains import coincidences
 from mep_hw.state import Nudge, Settled, State
 from mep_hw.substrates.base import Substrate
@@ -56,7 +61,14 @@ class Crossbar(Substrate):
                 rule, fix = "is not for cells in arrays", "use outer, row or cell; bias digital; complex_states false"
                 value = getattr(backend, field)
                 raise CapabilityError(f"backend {backend.name}", field, value, rule=rule, fix=fix)
-        self.banks: list[Bank | None] = []
+        if backend.array.slices > 1 and (mode := write_mode(backend, device)) != "cell":
+            raise CapabilityError(
+                f"backend {backend.name}", "array.slices", backend.array.slices,
+                rule=f"only write mode cell writes more than one, and write_modes choose {mode} for {device.name}",
+                fix="set write_modes to [cell], or slices to 1",
+            )  # fmt: skip
+        kind = Sliced if backend.array.slices > 1 else Bank
+        self.banks: list[Bank | Sliced | None] = []
         for coupling, weights in zip(model.couplings, model.weights, strict=True):
             if any(pool.kind == "max" for pool in coupling.after):
                 rule = "max pooling behind weights needs products that an array does not read"
@@ -65,7 +77,7 @@ class Crossbar(Substrate):
                 self.banks.append(None)
                 continue
             shape = tuple(weights.flatten(1).shape)
-            self.banks.append(Bank(backend.array, device, (shape[0], shape[1]), self.generator, self.dtype))
+            self.banks.append(kind(backend.array, device, (shape[0], shape[1]), self.generator, self.dtype))
         self.noisy = _noisy(backend)
         self._phase: Phase = FREE
         self._fixed = [self.tensor(w) for w in model.weights]  # of couplings without cells; others give the shape
@@ -101,7 +113,7 @@ class Crossbar(Substrate):
         allowed = tuple(kind for mode, kind in KINDS.items() if mode in self.backend.write_modes)
         bank = self.banks[coupling]
         for cycle in schedule.cycles:
-            if bank is None or not isinstance(cycle, allowed) or not self._executes(cycle):
+            if bank is None or not isinstance(cycle, allowed) or not self._executes(bank, cycle):
                 raise CapabilityError(
                     f"backend {self.backend.name}", "cycle", type(cycle).__name__,
                     rule=f"device {self.device.name if self.device else None} or this coupling cannot execute it",
@@ -109,22 +121,19 @@ class Crossbar(Substrate):
                 )  # fmt: skip
         assert bank is not None  # a schedule has cycles
         worn = self._wear()
-        done = [self._execute(bank, cycle) for cycle in schedule.cycles]
-        bank.cells.tick()
+        done = reduce(add, [self._execute(bank, cycle) for cycle in schedule.cycles])
+        bank.tick()
         bank.show()
         cost = predict(schedule, self.backend, self.device)
         if schedule.verifies:  # what that takes is known only now
-            counts = {name: _total(getattr(w, name) for w in done) for name in ("rounds", "slots", "pulses")}
-            slots = counts["slots"]
-            time = None if slots is None else pulse_time(slots, self.device)
-            cost = replace(cost, time_s=time, cycles=counts["rounds"], slots=slots, pulses=counts["pulses"])
-        energy, after = [w.energy for w in done], self._wear()
-        spent = None if any(e is None for e in energy) else sum(e for e in energy if e is not None)
-        return replace(cost, energy_j=spent, wear_max=None if worn is None or after is None else after - worn)
+            time = None if done.slots is None else pulse_time(done.slots, self.device)
+            cost = replace(cost, time_s=time, cycles=done.rounds, slots=done.slots, pulses=done.pulses)
+        after = self._wear()
+        return replace(cost, energy_j=done.energy, wear_max=None if worn is None or after is None else after - worn)
 
     def read(self, coupling: int) -> Tensor:
         bank, fixed = self.banks[coupling], self._fixed[coupling]
-        return fixed.clone() if bank is None else (bank.weights * bank.gain).view_as(fixed)
+        return fixed.clone() if bank is None else bank.held.view_as(fixed)
 
     def write(self, coupling: int, weights: Tensor) -> Cost:
         """Initial programming: write and verify, see `Bank.verify`."""
@@ -134,10 +143,7 @@ class Crossbar(Substrate):
             return Cost(cycles=1)
         assert self.backend.array is not None  # checked when this was made
         writing = self.backend.array.writing
-        bank.gain = 1.0
-        change = self.tensor(weights).flatten(1) - bank.weights
-        done = bank.verify(Cell(change, writing.tolerance, writing.iterations))
-        bank.show(refresh=True)
+        done = bank.write(self.tensor(weights).flatten(1), writing.tolerance, writing.iterations)
         return Cost(None, done.energy, done.rounds, done.slots, done.pulses, None)
 
     def wait(self, seconds: float, compensate: bool = False) -> None:
@@ -148,15 +154,15 @@ class Crossbar(Substrate):
         """
         for bank in self.banks:
             if bank is not None:
-                before = bank.signal() if compensate else None
-                bank.cells.wait(seconds)
-                bank.show(refresh=True)
-                if before is not None:
-                    bank.make_up(before)
+                bank.wait(seconds, compensate)
 
-    def wire_error(self) -> float:
-        """Largest error of the conductances that reads use against the exact circuit: see `Tile.wire_error`."""
-        return max((bank.tiled.wire_error() for bank in self.banks if bank is not None), default=0.0)
+    def wire_error(self) -> float | None:
+        """Largest error of the weights that reads use against the exact circuit, see `Tile.wire_error`; None: wires are
+        ideal."""
+        assert self.backend.array is not None  # checked when this was made
+        if not self.backend.array.wires.resistive:
+            return None
+        return max((bank.wire_error() for bank in self.banks if bank is not None), default=None)
 
     def snapshot(self) -> dict[str, Tensor]:
         tensors = {f"bias.{n}": b.clone() for n, b in enumerate(self.biases, start=1) if b is not None}
@@ -178,21 +184,21 @@ class Crossbar(Substrate):
         ]
         self.generator.set_state(tensors["generator"])
 
-    def _execute(self, bank: Bank, cycle: Cycle) -> Written:
+    def _execute(self, bank: Bank | Sliced, cycle: Cycle) -> Written:
+        if isinstance(cycle, Cell):
+            return bank.verify(cycle)
+        assert isinstance(bank, Bank) and isinstance(cycle, Outer | Row)  # apply has refused the others
         if isinstance(cycle, Outer):
-            return bank.pulse(*coincidences(cycle))
-        if isinstance(cycle, Row):
-            return bank.pulse(cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0))
-        assert isinstance(cycle, Cell)  # apply has refused the others
-        return bank.verify(cycle)
+            return bank.pulse(*coincidences(cycle), cycle)
+        return bank.pulse(cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0))
 
-    def _executes(self, cycle: Cycle) -> bool:
-        return isinstance(cycle, Cell) or takes_pulses(self.device)
+    def _executes(self, bank: Bank | Sliced, cycle: Cycle) -> bool:
+        return isinstance(cycle, Cell) or (isinstance(bank, Bank) and takes_pulses(self.device))
 
     def _wear(self) -> float | None:
         """Wear of the most used cell of all arrays."""
-        worn = [bank.cells.wear() for bank in self.banks if bank is not None]
-        return None if any(w is None for w in worn) else max(float(w.max()) for w in worn if w is not None)
+        worn = [bank.wear() for bank in self.banks if bank is not None]
+        return None if None in worn else max(w for w in worn if w is not None)
 
     def _energy(self, state: State, x: Tensor, nudge: Nudge | None) -> Tensor:
         weights = [self.read(c) for c in range(len(self.banks))]
@@ -212,8 +218,3 @@ def _noisy(backend: BackendCard) -> bool:
 
 def _each(phase: Phase, rows: int) -> Phase:
     return phase.repeat_interleave(rows) if isinstance(phase, Tensor) and rows > 1 else phase
-
-
-def _total(values: Iterable[int | None]) -> int | None:
-    known = list(values)
-    return None if None in known else sum(v for v in known if v is not None)

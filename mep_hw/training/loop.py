@@ -140,18 +140,24 @@ def _epoch(
     mean = float(total) / len(train.x)
     if not math.isfinite(mean) or mean > hopeless:
         raise _diverged(settings, epoch, mean, hopeless, path)
+    wires = step.substrate.wire_error()
     bound = step.hammered()
     if bound is not None and not bound[1]:
         note = f"spectral_bound: not held after epoch {epoch}: steps are too large for the outer products it may write"
         warnings.warn(note, Notice, stacklevel=2)
-    return {
+    row = {
         "epoch": epoch,
         "lr_factor": factor,
         "train_loss": mean,
         "train_accuracy": int(hits) / len(train.x),
         "free_sweeps": float(sweeps) / len(train.x),
         "residual": 0.0 if free is None else float(free.residual.max()),
-    } | ({} if bound is None else {"bound_directions": bound[0]})
+    }
+    if bound is not None:
+        row["bound_directions"] = bound[0]
+    if wires is not None:
+        row["wire_error"] = wires
+    return row
 
 
 def _diverged(settings: Settings, epoch: int, loss: float, hopeless: float, path: Path | None) -> DivergenceError:

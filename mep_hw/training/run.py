@@ -22,6 +22,7 @@ class Run:
     model: the trained model, the same object that was passed to `train`.
     history: one row per epoch: epoch, lr_factor (share of lr in its last step), train_loss, train_accuracy,
         bound_directions (outer products written so far by a spectral bound, by method hammer),
+        wire_error (of the weights that reads see, see `Substrate.wire_error`; only where there are wires),
         test_accuracy (or validation_accuracy), free_sweeps (mean), residual (largest of the last batch), seconds.
     test_accuracy: of the last epoch, or of the epoch that was best on the validation part; None without test samples.
     control_accuracy: the same run with hidden weights frozen; None when it was not asked for.
@@ -39,11 +40,13 @@ class Run:
     def as_dict(self) -> dict[str, Any]:
         """The keys that `mep-hw train --json` prints."""
         s = self.settings
-        return {
+        figures = {
             "backend": s.backend, "device": s.device, "rule": s.rule, "data": s.data, "model": s.model,
             "epochs": len(self.history), "seed": s.seed, "test_accuracy": self.test_accuracy,
             "control_accuracy": self.control_accuracy, "seconds": round(self.seconds, 3), "cost": self.cost.as_dict(),
         }  # fmt: skip
+        wires = [row["wire_error"] for row in self.history[-1:] if "wire_error" in row]
+        return figures | ({"wire_error": wires[0]} if wires else {})
 
     def save(self, folder: str | Path) -> None:
         """Write run.json (results, settings, history), history.csv and curve.png, each atomically."""

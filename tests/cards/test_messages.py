@@ -47,6 +47,7 @@ def backend_message(folder: Path, old: str, new: str) -> str:
         ("  beta: 0.001", "", "my.yaml: training.beta: is missing; it means: nudging strength"),
         ("schema: 1", "schema: 2", "my.yaml: schema = 2: must be 1; it means: version"),
         ("dtype: float32", "dtype: half", "my.yaml: compute.dtype = half: must be 'float32' or 'float64'; it means"),
+        ("torch_device: cpu", "torch_device: cud", "my.yaml: compute.torch_device = cud: must be a device of torch"),
         ("[exact]", "[exact, fast]", "my.yaml: write_modes.1 = fast: must be 'exact', 'outer', 'row' or 'cell'; it"),
         ("[exact]", "exact", "my.yaml: write_modes = exact: must be a list; it means"),
         ("[exact]", "[]", "my.yaml: write_modes = []: must not be empty; it means"),

@@ -14,8 +14,10 @@ from torch import Tensor
 
 import mep_hw
 from mep_hw import machine as machines
+from mep_hw.array.bank import Bank
+from mep_hw.array.wires import exact
 from mep_hw.cards import BackendCard, load_device
-from mep_hw.errors import CapabilityError, ModelError, ScheduleError
+from mep_hw.errors import CapabilityError, ModelError, Notice, ScheduleError
 from mep_hw.estimator import make
 from mep_hw.files import read_tensors
 from mep_hw.model import Model
@@ -264,3 +266,44 @@ def test_bad_dimensions_of_tiles_spread_a_large_coupling() -> None:
     x = torch.rand(2, 300)
     weights: Tensor = array.read(0)
     assert torch.allclose(array.couple(0, x, None), x @ weights.T, rtol=0, atol=1e-5)
+
+
+def test_training_tells_how_stale_its_wires_are() -> None:
+    """Against the distance of the conductances in use from those solved anew for the same cells."""
+    generator = torch.Generator().manual_seed(0)
+    data = (torch.rand(40, 6, generator=generator), torch.randint(3, (40,), generator=generator))
+    seen: list[float] = []
+
+    def last(info: StepInfo) -> None:
+        if info.step == info.steps:
+            assert isinstance(info.machine, Crossbar)
+            errors = [0.0]
+            for tile in (t for b in info.machine.banks if isinstance(b, Bank) for band in b.tiled.grid for t in band):
+                wires = tile.options.wires
+                true = tile.mapping.forward(exact(tile.cells.double(), wires.word_ohm, wires.bit_ohm))
+                used = tile._forward.weights.double()  # pyright: ignore[reportPrivateUsage]
+                errors.append(float((used - true).norm() / true.norm()))
+            seen.append(max(errors))
+
+    def train(**changes: object) -> mep_hw.Run:
+        return mep_hw.train(
+            mep_hw.mlp(6, 5, 3), data, backend=card("crossbar", **changes), device="fefet", epochs=2, batch_size=10,
+            lr=0.1, progress=False, on_step=last if changes else None,
+        )  # fmt: skip
+
+    wires = {"word_ohm": 2000.0, "bit_ohm": 2000.0}
+    stale = train(array__wires=wires, array__refresh_every=3, array__pairing="differential")
+    told = [row["wire_error"] for row in stale.history]
+    assert told == pytest.approx(seen, rel=1e-3, abs=1e-7) and told[0] > 1e-3  # the rate has fallen later on
+    assert stale.as_dict()["wire_error"] == told[-1]
+    fresh = train(array__wires=wires, array__pairing="differential")
+    assert fresh.history[-1]["wire_error"] < 1e-9
+    plain = train()
+    assert "wire_error" not in plain.history[-1] and "wire_error" not in plain.as_dict()
+
+
+def test_large_arrays_with_wires_are_noticed() -> None:
+    changes: dict[str, object] = {"array__rows": 200, "array__wires": {"word_ohm": 1.0, "solution": "first_order"}}
+    with pytest.warns(Notice, match="arrays of more than 128 lines with resistive wires"):
+        build(mep_hw.mlp(150, 3), "fefet", **changes)
+    build(mep_hw.mlp(100, 3), "fefet", **changes)  # a large array of which little is used; warnings are errors here

@@ -11,8 +11,8 @@ from helpers import card, machine
 from problems import problem
 from torch import Tensor
 
-from mep_hw.errors import CapabilityError
-from mep_hw.model import Model
+from mep_hw.errors import CapabilityError, CardError
+from mep_hw.model import Model, mlp
 from mep_hw.outersum import OuterSum
 from mep_hw.schedule import Cost, Registers, Schedule, compile
 from mep_hw.state import Nudge
@@ -137,6 +137,12 @@ def test_store_copies_into_the_model(build: Callable[[Model], Substrate]) -> Non
 def test_the_card_decides_on_the_number_format() -> None:
     model = problem("mlp").model
     assert machine(model).read(0).dtype == torch.float32 and machine(model, "reference").read(0).dtype == torch.float64
+
+
+def test_a_place_that_this_computer_has_not_is_a_fault_of_the_card() -> None:
+    # meta tensors hold no numbers, so there is never a generator for them
+    with pytest.raises(CardError, match=r"compute.torch_device = meta: is not on this computer"):
+        machine(mlp(3, 2), compute__torch_device="meta")
 
 
 def test_the_seed_decides_the_random_numbers() -> None:
