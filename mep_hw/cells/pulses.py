@@ -39,9 +39,24 @@ class PulseResponse(ABC):
     def one(self, weight: Tensor, up: bool, cell: Cell, generator: torch.Generator) -> Tensor:
         """The weights after one pulse on each of `cell`, before they are held within their bounds."""
 
-    def many(self, weight: Tensor, up: Tensor, down: Tensor) -> Moments | None:
-        """All cells after `up` up pulses and then `down` down pulses (both (cells,)); None: cannot be predicted."""
+    def many(self, weight: Tensor, up: Tensor, down: Tensor, cell: Cell = ALL) -> Moments | None:
+        """`cell` after `up` up pulses and then `down` down pulses (both (cells,)); None: cannot be predicted."""
         return None
+
+    def safe(self, weight: Tensor, up: bool, low: Tensor, high: Tensor, reach: float) -> Tensor | None:
+        """How many pulses of one direction keep each cell within `low` and `high`, so that `many` predicts them.
+
+        Args:
+            reach: standard deviations of noise to keep away from both.
+
+        Returns:
+            Whole numbers, 0 or above and possibly infinite, (cells,); None: not known.
+        """
+        return None
+
+    @abstractmethod
+    def part(self, cells: Tensor) -> PulseResponse:
+        """The response of the cells with these numbers, in their order."""
 
 
 class GaussianResponse(PulseResponse):
@@ -57,27 +72,18 @@ class GaussianResponse(PulseResponse):
 
 
 def one_by_one(
-    response: PulseResponse,
-    traits: Traits,
-    weight: Tensor,
-    counts: Tensor,
-    up: bool,
-    cell: Tensor,
-    generator: torch.Generator,
+    response: PulseResponse, traits: Traits, weight: Tensor, counts: Tensor, up: bool, generator: torch.Generator
 ) -> Tensor:
-    """What the cells numbered `cell` hold after `counts` pulses of one direction, from `weight`, within their bounds.
-
-    All three tensors are of one length; cells that have had their pulses drop out.
-    """
-    weight = weight.clone()
-    active = counts.nonzero().flatten()
-    while active.numel():
-        number = cell[active]
-        moved = response.one(weight[active], up, number, generator)
-        weight[active] = moved.clamp(traits.low[number], traits.high[number])
-        counts = counts - 1
-        active = active[counts[active] > 0]
-    return weight
+    """What all cells hold after `counts` pulses of one direction, from `weight`, within their bounds."""
+    order = counts.argsort(descending=True)  # so that the cells that get another pulse are the first ones
+    response, traits, now = response.part(order), traits.part(order), weight[order]
+    longer = len(counts) - counts.bincount().cumsum(0)  # cells that get more than 0, 1, 2 ... pulses
+    for pulsed in longer.tolist()[:-1]:
+        some = slice(0, pulsed)
+        now[some] = response.one(now[some], up, some, generator).clamp_(traits.low[some], traits.high[some])
+    new = torch.empty_like(weight)
+    new[order] = now
+    return new
 
 
 def normal_like(value: Tensor, generator: torch.Generator) -> Tensor:
