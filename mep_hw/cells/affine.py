@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mep_hw.cards.response import ConstantStep, LinearStep, SoftBounds
 from mep_hw.cards.schema import DeviceCard
-from mep_hw.cells.pulses import ALL, Cell, GaussianResponse, Moments
+from mep_hw.cells.pulses import ALL, Cell, GaussianResponse, Moments, normal_like
 from mep_hw.cells.traits import Traits
 
 _TINY = 1e-12  # stands for k = 0: every formula above has its limit there, and k^2 is still a normal float32
@@ -51,8 +51,11 @@ class Line:
         self.until_rest = -self.one / torch.expm1(2 * self.log_q)  # and of infinitely many, of constant noise
 
     def part(self, cells: Tensor) -> Line:
-        constant = None if self.constant is None else self.constant[cells]
-        return Line(self.offset[cells], self.slope[cells], constant, self.sigma)
+        some = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(some, name, value[cells])
+        return some
 
     def mean(self, weight: Tensor, cell: Cell) -> Tensor:
         return torch.addcmul(self.offset[cell], self.slope[cell], weight, value=-1)
@@ -104,6 +107,13 @@ class Affine(GaussianResponse):
         line = self.up if up else self.down
         mean = line.mean(weight, cell)
         return mean, line.sigma * mean.abs() if line.constant is None else line.constant[cell]
+
+    def one(self, weight: Tensor, up: bool, cell: Cell, generator: torch.Generator) -> Tensor:
+        line, noise = self.up if up else self.down, normal_like(weight, generator)
+        mean = line.offset[cell] if line.flat else line.mean(weight, cell)
+        if line.constant is not None:
+            return noise.mul_(line.constant[cell]).add_(mean).add_(weight)
+        return noise.mul_(line.sigma).add_(1).mul_(mean).add_(weight)
 
     def many(self, weight: Tensor, up: Tensor, down: Tensor, cell: Cell = ALL) -> Moments:
         top, spread = self.up.advance(weight, None, up, cell)

@@ -14,6 +14,8 @@ influence each other within a cycle.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,7 @@ from mep_hw.schedule.ir import Outer
 
 MOST = 1e5  # pulses of one cell by one update; more than any cell has states, so that lr must be wrong
 TINY = 1e-9  # expected pulses of the largest cell below which an outer product is left out
+_BLOCK = 128  # slots drawn at once, which fit the processor's cache
 _LEVELS = 2**15  # of a chance: random numbers of 16 bits are cheap, and their differences must keep a sign
 
 
@@ -64,18 +67,28 @@ def coincidences(cycle: Outer) -> tuple[Tensor, Tensor]:
 
     A train enters the product as 1 where it fires upwards and as M where it fires downwards, so that a sum over slots
     is a number to base M: its digits count the coincidences of both upwards, of one up and one down, and of both
-    downwards. Parts of less than M slots never carry, and numbers below 2^24 are exact in float32.
+    downwards. No digit reaches M where no line fires M times, and numbers below 2^24 are exact in float32.
     """
     shift = 8 if _falls(cycle.words) and _falls(cycle.bits) else 12  # no third digit where one side only fires upwards
-    most = 2**shift - 1  # the largest digit, and so the slots of a part
+    most = 2**shift - 1
     up = torch.zeros(cycle.bits.shape[1], cycle.words.shape[1], dtype=torch.int32, device=cycle.words.device)
     down = torch.zeros_like(up)
-    for words, bits in zip(cycle.words.split(most), cycle.bits.split(most), strict=True):
+    for words, bits in _parts(cycle.words, cycle.bits, most):
         digits = (_digits(bits, shift).T @ _digits(words, shift)).int()
         up += digits & most
         up += digits >> 2 * shift
         down += (digits >> shift).bitwise_and_(most)
     return up, down
+
+
+def _parts(words: Tensor, bits: Tensor, most: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Both sides cut into the same slots, so that on one of them no line fires more than `most` times in a part."""
+    if len(words) <= most or any(int(side.abs().sum(0, dtype=torch.int32).amax()) <= most for side in (words, bits)):
+        yield words, bits
+    else:
+        half = len(words) // 2
+        yield from _parts(words[:half], bits[:half], most)
+        yield from _parts(words[half:], bits[half:], most)
 
 
 def _falls(trains: Tensor) -> bool:
@@ -104,13 +117,16 @@ def _drawn(chances: Tensor, slots: Tensor, generator: torch.Generator) -> Tensor
     A line fires where a random whole number below 2^15 is less than its chance times 2^15. That is rounded at random,
     once a cycle, so that the mean stays exact.
     """
-    share = (chances.abs() * _LEVELS).add_(torch.rand(chances.shape, generator=generator, device=chances.device))
-    limits, signs = share.int().to(torch.int16), chances.sign().to(torch.int16)  # 2^15 becomes -2^15
-    lines, cycle = len(chances), torch.arange(len(slots), device=slots.device).repeat_interleave(slots)
-    fires = _whole_numbers(len(cycle) * lines, generator).view(len(cycle), lines)
-    # The difference wraps to the right one even from -2^15, and its sign fills all bits: a mask without comparison.
-    fires.sub_(limits.T.contiguous()[cycle]).bitwise_right_shift_(15)
-    return fires.bitwise_and_(signs.T.contiguous()[cycle]).to(torch.int8)
+    share = (chances.T.abs() * _LEVELS).add_(torch.rand(chances.T.shape, generator=generator, device=chances.device))
+    limits, signs = share.int().to(torch.int16), chances.T.sign().to(torch.int16)  # 2^15 becomes -2^15
+    cycle = torch.arange(len(slots), device=slots.device).repeat_interleave(slots)
+    trains = torch.empty(len(cycle), len(chances), dtype=torch.int8, device=chances.device)
+    for part, some in zip(trains.split(_BLOCK), cycle.split(_BLOCK), strict=True):
+        fires = _whole_numbers(part.numel(), generator).view_as(part)
+        # The difference wraps to the right one even from -2^15, and its sign fills all bits: a mask without comparison.
+        fires.sub_(limits[some]).bitwise_right_shift_(15)
+        part.copy_(fires.bitwise_and_(signs[some]))
+    return trains
 
 
 def _whole_numbers(count: int, generator: torch.Generator) -> Tensor:
