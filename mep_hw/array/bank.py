@@ -9,7 +9,7 @@ Not valid for arrays whose cells cannot be selected alone in write and verify.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
 import torch
@@ -41,6 +41,11 @@ class Written:
     slots: int | None
     pulses: int | None
     energy: float | None
+
+    def __add__(self, other: Written) -> Written:
+        """Both, one after the other."""
+        mine, theirs = astuple(self), astuple(other)
+        return Written(*(None if a is None or b is None else a + b for a, b in zip(mine, theirs, strict=True)))
 
 
 class Bank:
@@ -96,10 +101,7 @@ class Bank:
     def pulse(self, up: Tensor, down: Tensor) -> Written:
         """Up and down pulses of every weight, (out, in) integers; rounds and slots are those of one such write."""
         pulses = (torch.stack([up, down]), torch.stack([down, up])) if self.pair else (up[None], down[None])
-        energy = pulse_energy(self.device, self.cells.weights, *pulses)
-        self.cells.pulse(*pulses)
-        slots = int(up.amax()) + int(down.amax())
-        return Written(1, slots, sum(int(side.sum()) for side in pulses), energy)
+        return replace(self._pulsed(*pulses), slots=int(up.amax()) + int(down.amax()))  # a pair takes them at once
 
     def verify(self, cycle: Cell) -> Written:
         """Write and verify, see `mep_hw.schedule.Cell`: by the device's law of programming, or else by pulses.
@@ -120,9 +122,8 @@ class Bank:
             self.cells.program(aims, (aims - self.cells.read()).abs() > tolerance)
             return Written(None, None, None, None)
         step = self.device.dw_min.value
-        rounds, slots, pulses, energy = 0, 0, 0, 0.0
-        known, share, last = True, torch.ones_like(aims), torch.zeros_like(aims)
-        while rounds < cycle.iterations:
+        done, share, last = Written(0, 0, 0, 0.0), torch.ones_like(aims), torch.zeros_like(aims)
+        for _ in range(cycle.iterations):
             error = aims - self.cells.read()
             wanted = error.sign()
             share = torch.where(wanted * last < 0, share / 2, share)  # steps larger than the card's mean overshoot
@@ -134,13 +135,8 @@ class Bank:
             wanted = torch.where(error.abs() > tolerance, wanted, 0.0).int()
             if not bool(wanted.any()):
                 break
-            up, down = wanted.clamp(min=0), -wanted.clamp(max=0)
-            spent = pulse_energy(self.device, self.cells.weights, up, down)
-            known, energy = known and spent is not None, energy + (spent or 0.0)
-            self.cells.pulse(up, down)
-            rounds, slots = rounds + 1, slots + int(up.amax()) + int(down.amax())
-            pulses += int(up.sum()) + int(down.sum())
-        return Written(rounds, slots, pulses, energy if known else None)
+            done += self._pulsed(wanted.clamp(min=0), -wanted.clamp(max=0))
+        return done
 
     def signal(self) -> Tensor:
         """Drives that a unit state on one word line at a time gives, (in, out), the mean of READS reads each."""
@@ -180,11 +176,18 @@ class Bank:
         if self.tiled.grid[0][0].plain:
             self.tiled.show(self.weights)
 
+    def _pulsed(self, up: Tensor, down: Tensor) -> Written:
+        """One round of pulses on the cells, (arrays, out, in)."""
+        energy = pulse_energy(self.device, self.cells.weights, up, down)
+        self.cells.pulse(up, down)
+        return Written(1, int(up.amax()) + int(down.amax()), int(up.sum()) + int(down.sum()), energy)
+
     def _amplified(self, drives: Tensor) -> Tensor:
         return drives if self.gain == 1.0 else drives.mul_(self.gain)
 
     def _joined(self, held: Tensor) -> Tensor:
-        return self.unit * (held[0] - held[1] if self.pair else held[0])
+        joined = held[0] - held[1] if self.pair else held[0]
+        return joined if self.unit == 1 else self.unit * joined
 
     def _aims(self, weights: Tensor) -> Tensor:
         """What each cell should hold for `weights`, (arrays, out, in)."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -42,20 +43,34 @@ class Line:
     def __post_init__(self) -> None:
         self.flat = not bool(self.slope.any())  # constant step: the sums of the formulas have n equal terms
         self.slope = self.slope.clamp(min=_TINY)
-        bounded = self.slope.clamp(max=_LARGEST)  # beyond it the powers below are not used
-        self.log_q = torch.log1p(-bounded)
-        self.log_growth = torch.log1p((bounded * self.sigma / (1 - bounded)) ** 2)
-        self.per_slope = 1 / self.slope
-        step = self.sigma * self.offset if self.constant is None else self.constant
-        self.one = step**2  # variance of a pulse at weight 0
-        self.until_rest = -self.one / torch.expm1(2 * self.log_q)  # and of infinitely many, of constant noise
+
+    @cached_property
+    def log_q(self) -> Tensor:
+        return torch.log1p(-self.slope.clamp(max=_LARGEST))  # beyond it the powers below are not used
+
+    @cached_property
+    def log_growth(self) -> Tensor:
+        bounded = self.slope.clamp(max=_LARGEST)
+        return torch.log1p((bounded * self.sigma / (1 - bounded)) ** 2)
+
+    @cached_property
+    def per_slope(self) -> Tensor:
+        return 1 / self.slope
+
+    @cached_property
+    def one(self) -> Tensor:
+        """Variance of one pulse at weight 0."""
+        return (self.sigma * self.offset if self.constant is None else self.constant) ** 2
+
+    @cached_property
+    def final(self) -> Tensor:
+        """Variance that constant noise comes to in the end, s^2 / (1 - q^2), with a minus."""
+        return self.one / torch.expm1(2 * self.log_q)
 
     def part(self, cells: Tensor) -> Line:
-        some = copy(self)
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor):
-                setattr(some, name, value[cells])
-        return some
+        constant = None if self.constant is None else self.constant[cells]
+        slope = torch.zeros_like(self.offset[cells]) if self.flat else self.slope[cells]
+        return Line(self.offset[cells], slope, constant, self.sigma)
 
     def mean(self, weight: Tensor, cell: Cell) -> Tensor:
         return torch.addcmul(self.offset[cell], self.slope[cell], weight, value=-1)
@@ -68,14 +83,15 @@ class Line:
         fall = (n * self.log_q[cell]).expm1_()  # q^n - 1
         m, per_slope = self.mean(mean, cell), self.per_slope[cell]
         end = torch.addcmul(mean, m * fall, per_slope, value=-1)
-        power = (1 + fall).square_()
+        power = None if variance is None and self.constant is not None else (1 + fall).square_()
         if self.constant is not None:
-            noise = (fall + 2).mul_(fall).mul_(self.until_rest[cell]).neg_()  # without 1 - q^2n: it cancels
+            noise = (fall + 2).mul_(fall).mul_(self.final[cell])  # without 1 - q^2n: it cancels
         else:
+            assert power is not None
             square = m.square_() if variance is None else m.square_().addcmul_(self.slope[cell].square(), variance)
             growth = (n * self.log_growth[cell]).expm1_()
             noise = square.mul_(power).mul_(growth).mul_(per_slope).mul_(per_slope)
-        return end, noise if variance is None else noise.addcmul_(power, variance)
+        return end, noise if variance is None or power is None else noise.addcmul_(power, variance)
 
 
 class Affine(GaussianResponse):
@@ -102,6 +118,7 @@ class Affine(GaussianResponse):
         self.up = Line(up - up_slope * reference, up_slope, sigma * up if constant else None, sigma)
         self.down = Line(-down - down_slope * reference, down_slope, sigma * down if constant else None, sigma)
         self.smooth = (self.up.slope < _LARGEST) & (self.down.slope < _LARGEST)
+        self.sure = bool(self.smooth.all())
 
     def step(self, weight: Tensor, up: bool, cell: Cell) -> tuple[Tensor, Tensor]:
         line = self.up if up else self.down
@@ -119,7 +136,7 @@ class Affine(GaussianResponse):
         top, spread = self.up.advance(weight, None, up, cell)
         end, spread = self.down.advance(top, spread, down, cell)
         lowest, highest = torch.minimum(weight, end), torch.maximum(weight, top)
-        return Moments(end, spread, lowest, highest, self.smooth[cell])
+        return Moments(end, spread, lowest, highest, self.smooth[cell], self.sure)
 
     def safe(self, weight: Tensor, up: bool, low: Tensor, high: Tensor, reach: float) -> Tensor:
         # Steps and noise never grow on the way, so n pulses come to n |m| and sqrt(n) s at most.

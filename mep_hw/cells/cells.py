@@ -27,6 +27,7 @@ from mep_hw.cells.respond import respond
 from mep_hw.cells.traits import amount, draw
 from mep_hw.errors import CapabilityError, CheckpointError
 
+
 class Cells:
     """Cells of one device in any shape; weights in units of the model's weight.
 

@@ -39,12 +39,12 @@ def pulsed(
         torch.addcmul(moments.mean, deviation, normal_like(deviation, generator), out=new[cell])
         new[cell].clamp_(low, high)
         room = torch.minimum(high - moments.highest, moments.lowest - low).sub_(deviation, alpha=_REACH)
-        # One predicted pulse is drawn exactly, bounds or not, and stuck cells are where their bounds are.
+        if not moments.sure:
+            room.masked_fill_(~moments.holds, -1)
         found = (room <= 0).nonzero().flatten()
-        found = found[up[cell][found] + down[cell][found] > 1]
-        if not bool(moments.holds.all()):
-            found = torch.cat([found[moments.holds[found]], (~moments.holds).nonzero().flatten()])
-        near.append(found[~traits.stuck[cell][found]] + start)
+        # One predicted pulse is drawn exactly, bounds or not, and stuck cells are where their bounds are.
+        again = (up[cell][found] + down[cell][found] > 1) | ~moments.holds[found]
+        near.append(found[again & ~traits.stuck[cell][found]] + start)
     cells = torch.cat(near) if near else up[:0].long()
     if cells.numel():
         now, part, own = weight[cells], response.part(cells), traits.part(cells)
@@ -59,9 +59,9 @@ def _carefully(
 ) -> Tensor:
     """What the cells hold after `counts` pulses of one direction: in leaps, and then one by one."""
     left = counts.to(weight)
-    while (safe := response.safe(weight, up, traits.low, traits.high, _REACH)) is not None:
-        leap = safe.minimum(left)
-        if float(leap.sum()) <= _WORTH * int(left.count_nonzero()):
+    while _worth(left, left):
+        safe = response.safe(weight, up, traits.low, traits.high, _REACH)
+        if safe is None or not _worth(leap := safe.minimum(left), left):
             break
         none = torch.zeros_like(leap)
         moments = response.many(weight, *((leap, none) if up else (none, leap)))
@@ -70,3 +70,8 @@ def _carefully(
         weight.clamp_(traits.low, traits.high)
         left -= leap
     return one_by_one(response, traits, weight, left.to(counts), up, generator)
+
+
+def _worth(leap: Tensor, left: Tensor) -> bool:
+    """Whether the cells that have pulses left would take enough of them in this leap."""
+    return float(leap.sum()) > _WORTH * int(left.count_nonzero())

@@ -23,13 +23,14 @@ ALL = slice(None)
 @dataclass
 class Moments:
     """A cell's weight after many pulses as if it had no bounds: mean and variance, the lowest and highest mean on the
-    way, and where the prediction holds; each (cells,)."""
+    way, and where the prediction holds; each (cells,). `sure`: it is known to hold everywhere."""
 
     mean: Tensor
     variance: Tensor
     lowest: Tensor
     highest: Tensor
     holds: Tensor
+    sure: bool = False
 
 
 class PulseResponse(ABC):
@@ -76,11 +77,11 @@ def one_by_one(
 ) -> Tensor:
     """What all cells hold after `counts` pulses of one direction, from `weight`, within their bounds."""
     order = counts.argsort(descending=True)  # so that the cells that get another pulse are the first ones
-    response, traits, now = response.part(order), traits.part(order), weight[order]
+    response, now, low, high = response.part(order), weight[order], traits.low[order], traits.high[order]
     longer = len(counts) - counts.bincount().cumsum(0)  # cells that get more than 0, 1, 2 ... pulses
     for pulsed in longer.tolist()[:-1]:
         some = slice(0, pulsed)
-        now[some] = response.one(now[some], up, some, generator).clamp_(traits.low[some], traits.high[some])
+        now[some] = response.one(now[some], up, some, generator).clamp_(low[some], high[some])
     new = torch.empty_like(weight)
     new[order] = now
     return new

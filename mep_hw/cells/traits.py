@@ -42,8 +42,8 @@ class Traits:
     def part(self, cells: Tensor) -> Traits:
         """Those of the cells with these numbers, in their order."""
         extra = {name: value[cells] for name, value in self.extra.items()}
-        own = (value[cells] for value in (self.low, self.high, self.up, self.down, self.stuck))
-        return Traits(*own, extra)
+        low, high, up, down, stuck = (v[cells] for v in (self.low, self.high, self.up, self.down, self.stuck))
+        return Traits(low, high, up, down, stuck, extra)
 
 
 def draw(card: DeviceCard, cells: int, generator: torch.Generator, dtype: torch.dtype) -> Traits:

@@ -25,9 +25,9 @@ from mep_hw.array.mapping import Mapping
 from mep_hw.array.tiled import Tiled
 from mep_hw.cards import BackendCard, DeviceCard, load_backend, load_device
 from mep_hw.cards.array import ArrayOptions, Converter, Periphery, ReadNoise
+from mep_hw.model import mlp
 from mep_hw.outersum import OuterSum
 from mep_hw.schedule.compile import compile, pulse_step
-from mep_hw.model import mlp
 from mep_hw.studies.timing import in_turn
 from mep_hw.substrates.crossbar import Crossbar
 
