@@ -68,7 +68,7 @@ def test_chances_below_the_resolution_of_the_random_numbers_are_kept_and_certain
     fires = torch.zeros(2, dtype=torch.int64)
     generator = torch.Generator().manual_seed(4)
     for _ in range(60):
-        fires += outer(OuterSum(left, right, scale=STEP * 49), STEP, generator).words.sum(0)
+        fires += outer(OuterSum(left, right, scale=49.0), 1.0, generator).words.sum(0)
     slots = 60 * 49 * 2000
     assert int(fires[0]) == slots
     assert int(fires[1]) == pytest.approx(slots * 1e-5, abs=5 * (slots * 1e-5) ** 0.5)
