@@ -41,13 +41,15 @@ def outer(update: Update, step: float, generator: torch.Generator | None) -> Out
         ScheduleError: the update takes more than MOST pulses.
     """
     left, right = _factors(update)
-    expected = left.abs().amax(0) * right.abs().amax(0) / step
+    peaks = left.abs().amax(0), right.abs().amax(0)
+    expected = peaks[0] * peaks[1] / step
     check_pulses(float(expected.sum()))
     used = expected > TINY
-    left, right, expected = left[:, used], right[:, used], expected[used]
+    if not bool(used.all()):
+        left, right, expected, peaks = left[:, used], right[:, used], expected[used], (peaks[0][used], peaks[1][used])
     slots = expected.ceil().long()
     share = (expected / slots).sqrt()
-    words, bits = (side / side.abs().amax(0) * share for side in (right, left))
+    bits, words = (side / peak * share for side, peak in zip((left, right), peaks, strict=True))
     if generator is None:
         trains = _at_start(words, slots), _spread(bits, slots)
     else:
@@ -118,6 +120,7 @@ def _drawn(chances: Tensor, slots: Tensor, generator: torch.Generator) -> Tensor
     once a cycle, so that the mean stays exact.
     """
     share = (chances.T.abs() * _LEVELS).add_(torch.rand(chances.T.shape, generator=generator, device=chances.device))
+    share.clamp_(max=_LEVELS)  # float32 may have rounded it up
     limits, signs = share.int().to(torch.int16), chances.T.sign().to(torch.int16)  # 2^15 becomes -2^15
     cycle = torch.arange(len(slots), device=slots.device).repeat_interleave(slots)
     trains = torch.empty(len(cycle), len(chances), dtype=torch.int8, device=chances.device)
