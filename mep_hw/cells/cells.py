@@ -3,7 +3,7 @@
 A cell stores a weight within its own bounds. What can be read is the stored weight plus the write noise of the last
 write (the persistent and the visible weight of Gong et al., IEDM 2022), so readable weights may lie outside the bounds
 by that noise. `pulse` applies any number of pulses per cell at once: in closed form where the response has one and no
-bound is near, else one by one. `pulse_one_by_one` is the slow reference for it.
+bound is near, in leaps or one by one elsewhere (`mep_hw.cells.many`). `pulse_one_by_one` is the slow reference for it.
 
 Not valid for: pulses of another amplitude than the card's, disturbance by neighbours (half-select), and up and down
 pulses that alternate within one call: all up pulses of a call come first.

@@ -1,7 +1,8 @@
 """The contract of a pulse response, and how any number of pulses is applied one by one.
 
 A response knows one pulse. Where it can also predict many pulses at once it says so by `many`, and says per cell
-whether the prediction holds; `Cells.pulse` sends the other cells through `one_by_one`, which is exact and slow.
+whether the prediction holds; where it knows how many pulses keep a cell within its bounds, by `safe`. The cells that
+are left go through `one_by_one`, which is exact and slow.
 
 Not valid for: pulses that overlap in time. Up pulses come before down pulses within one call.
 """
