@@ -26,6 +26,7 @@ if [ "$part" = all ] || [ "$part" = crossbar ]; then
   for device in ecram gokmen-vlasov capacitor; do
     mep-hw study accuracy --config crossbar/digits-$device.yaml --out crossbar
   done
+  mep-hw bench crossbar --size 512 --batch 64 --threads 1 --json | tail -n 1 > crossbar/cost.json
 fi
 if [ "$part" = all ] || [ "$part" = nonidealities ]; then # goes on where it was cut off
   mep-hw study nonidealities --out nonidealities

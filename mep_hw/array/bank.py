@@ -10,6 +10,8 @@ modelled, and a round of write and verify is pulsed line by line.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -96,9 +98,8 @@ class Bank:
             trains: whose coincidences the pulses are; None: they are written line by line.
         """
         pulses = (torch.stack([up, down]), torch.stack([down, up])) if self.pair else (up[None], down[None])
-        energy = self._pulsed(*pulses, trains)
-        slots = int(up.amax()) + int(down.amax())
-        return Written(1, slots, sum(int(side.sum()) for side in pulses), energy)
+        slots = int(up.amax()) + int(down.amax())  # a pair takes them at once
+        return replace(self._pulsed(*pulses, trains), slots=slots)
 
     def verify(self, cycle: Cell) -> Written:
         """Write and verify, see `mep_hw.schedule.Cell`: by the device's law of programming, or else by pulses.
@@ -156,8 +157,8 @@ class Bank:
         """What the cells stand for, (out, in), by the mean of READS reads of every cell."""
         return self._joined(torch.stack([self.cells.read() for _ in range(READS)]).mean(0))
 
-    def _pulsed(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> float | None:
-        """Pulse the cells, (arrays, out, in), disturb those that are half-selected, and return the energy (J)."""
+    def _pulsed(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> Written:
+        """One round: pulse the cells, (arrays, out, in), and disturb those that are half-selected."""
         half = None
         if self.disturb:
             lines = self.tiled.rows, self.tiled.cols
@@ -166,7 +167,7 @@ class Bank:
         self.cells.pulse(up, down)
         if half is not None:
             self.cells.disturb(*(self.disturb * slots.to(self.dtype) for slots in half))
-        return energy
+        return Written(1, int(up.amax()) + int(down.amax()), int(up.sum()) + int(down.sum()), energy)
 
     def signal(self) -> Tensor:
         """Drives that a unit state on one word line at a time gives, (in, out), the mean of READS reads each."""
@@ -225,7 +226,8 @@ class Bank:
         return drives if self.gain == 1.0 else drives.mul_(self.gain)
 
     def _joined(self, held: Tensor) -> Tensor:
-        return self.unit * (held[0] - held[1] if self.pair else held[0])
+        joined = held[0] - held[1] if self.pair else held[0]
+        return joined if self.unit == 1 else self.unit * joined
 
     def _aims(self, weights: Tensor) -> Tensor:
         """What each cell should hold for `weights`, (arrays, out, in)."""

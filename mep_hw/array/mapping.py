@@ -20,6 +20,7 @@ from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells.traits import write_noise
 from mep_hw.errors import CapabilityError, InputError
 
+
 def two_sided(device: DeviceCard) -> bool:
     """Whether one cell of this device holds weights of both signs."""
     return device.w_min.value is None or device.w_min.value < 0

@@ -40,19 +40,18 @@ class Written:
 
 
 def by_pulses(
-    cells: Cells, aims: Tensor, tolerance: float, iterations: int, pulse: Callable[[Tensor, Tensor], float | None]
+    cells: Cells, aims: Tensor, tolerance: float, iterations: int, pulse: Callable[[Tensor, Tensor], Written]
 ) -> Written:
     """Bring `cells` to `aims` by pulses; all tensors in the cells' shape.
 
     Args:
         tolerance: largest error that is left alone, in units of the cells' weight.
         iterations: most rounds of pulses and reads.
-        pulse: applies up and down pulses to the cells and returns their energy (J), None where it is unknown.
+        pulse: applies up and down pulses to the cells, one round.
     """
     step = cells.card.dw_min.value
-    rounds, slots, pulses, energy = 0, 0, 0, 0.0
-    known, share, last = True, torch.ones_like(aims), torch.zeros_like(aims)
-    while rounds < iterations:
+    done, share, last = Written(0, 0, 0, 0.0), torch.ones_like(aims), torch.zeros_like(aims)
+    for _ in range(iterations):
         error = aims - cells.read()
         wanted = error.sign()
         share = torch.where(wanted * last < 0, share / 2, share)
@@ -64,12 +63,8 @@ def by_pulses(
         wanted = torch.where(error.abs() > tolerance, wanted, 0.0).int()
         if not bool(wanted.any()):
             break
-        up, down = wanted.clamp(min=0), -wanted.clamp(max=0)
-        spent = pulse(up, down)
-        known, energy = known and spent is not None, energy + (spent or 0.0)
-        rounds, slots = rounds + 1, slots + int(up.amax()) + int(down.amax())
-        pulses += int(up.sum()) + int(down.sum())
-    return Written(rounds, slots, pulses, energy if known else None)
+        done += pulse(wanted.clamp(min=0), -wanted.clamp(max=0))
+    return done
 
 
 def _sum(a: Any, b: Any) -> Any:

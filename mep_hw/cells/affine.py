@@ -15,14 +15,16 @@ pulsed one by one.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from mep_hw.cards.response import ConstantStep, LinearStep, SoftBounds
 from mep_hw.cards.schema import DeviceCard
-from mep_hw.cells.pulses import Cell, GaussianResponse, Moments
+from mep_hw.cells.pulses import ALL, Cell, GaussianResponse, Moments, normal_like
 from mep_hw.cells.traits import Traits
 
 _TINY = 1e-12  # stands for k = 0: every formula above has its limit there, and k^2 is still a normal float32
@@ -41,27 +43,55 @@ class Line:
     def __post_init__(self) -> None:
         self.flat = not bool(self.slope.any())  # constant step: the sums of the formulas have n equal terms
         self.slope = self.slope.clamp(min=_TINY)
-        bounded = self.slope.clamp(max=_LARGEST)  # beyond it the powers below are not used
-        self.log_q = torch.log1p(-bounded)
-        self.log_growth = torch.log1p((bounded * self.sigma / (1 - bounded)) ** 2)
+
+    @cached_property
+    def log_q(self) -> Tensor:
+        return torch.log1p(-self.slope.clamp(max=_LARGEST))  # beyond it the powers below are not used
+
+    @cached_property
+    def log_growth(self) -> Tensor:
+        bounded = self.slope.clamp(max=_LARGEST)
+        return torch.log1p((bounded * self.sigma / (1 - bounded)) ** 2)
+
+    @cached_property
+    def per_slope(self) -> Tensor:
+        return 1 / self.slope
+
+    @cached_property
+    def one(self) -> Tensor:
+        """Variance of one pulse at weight 0."""
+        return (self.sigma * self.offset if self.constant is None else self.constant) ** 2
+
+    @cached_property
+    def final(self) -> Tensor:
+        """Variance that constant noise comes to in the end, s^2 / (1 - q^2), with a minus."""
+        return self.one / torch.expm1(2 * self.log_q)
+
+    def part(self, cells: Tensor) -> Line:
+        constant = None if self.constant is None else self.constant[cells]
+        slope = torch.zeros_like(self.offset[cells]) if self.flat else self.slope[cells]
+        return Line(self.offset[cells], slope, constant, self.sigma)
 
     def mean(self, weight: Tensor, cell: Cell) -> Tensor:
-        return self.offset[cell] - self.slope[cell] * weight
+        return torch.addcmul(self.offset[cell], self.slope[cell], weight, value=-1)
 
-    def advance(self, mean: Tensor, variance: Tensor | None, n: Tensor) -> tuple[Tensor, Tensor]:
+    def advance(self, mean: Tensor, variance: Tensor | None, n: Tensor, cell: Cell) -> tuple[Tensor, Tensor]:
         """Mean and variance after `n` pulses; variance None is 0."""
         if self.flat:
-            step = self.constant if self.constant is not None else self.sigma * self.offset
-            return mean + n * self.offset, n * step**2 if variance is None else n * step**2 + variance
-        fall = torch.expm1(n * self.log_q)  # q^n - 1
-        m = self.offset - self.slope * mean
-        power = (1 + fall) ** 2
+            spread = n * self.one[cell]
+            return torch.addcmul(mean, n, self.offset[cell]), spread if variance is None else spread.add_(variance)
+        fall = (n * self.log_q[cell]).expm1_()  # q^n - 1
+        m, per_slope = self.mean(mean, cell), self.per_slope[cell]
+        end = torch.addcmul(mean, m * fall, per_slope, value=-1)
+        power = None if variance is None and self.constant is not None else (1 + fall).square_()
         if self.constant is not None:
-            noise = self.constant**2 * fall * (2 + fall) / torch.expm1(2 * self.log_q)  # without 1 - q^2n: it cancels
+            noise = (fall + 2).mul_(fall).mul_(self.final[cell])  # without 1 - q^2n: it cancels
         else:
-            square = m**2 if variance is None else m**2 + self.slope**2 * variance
-            noise = square * power * torch.expm1(n * self.log_growth) / self.slope**2
-        return mean - m * fall / self.slope, noise if variance is None else noise + power * variance
+            assert power is not None
+            square = m.square_() if variance is None else m.square_().addcmul_(self.slope[cell].square(), variance)
+            growth = (n * self.log_growth[cell]).expm1_()
+            noise = square.mul_(power).mul_(growth).mul_(per_slope).mul_(per_slope)
+        return end, noise if variance is None or power is None else noise.addcmul_(power, variance)
 
 
 class Affine(GaussianResponse):
@@ -88,17 +118,39 @@ class Affine(GaussianResponse):
         self.up = Line(up - up_slope * reference, up_slope, sigma * up if constant else None, sigma)
         self.down = Line(-down - down_slope * reference, down_slope, sigma * down if constant else None, sigma)
         self.smooth = (self.up.slope < _LARGEST) & (self.down.slope < _LARGEST)
+        self.sure = bool(self.smooth.all())
 
     def step(self, weight: Tensor, up: bool, cell: Cell) -> tuple[Tensor, Tensor]:
         line = self.up if up else self.down
         mean = line.mean(weight, cell)
         return mean, line.sigma * mean.abs() if line.constant is None else line.constant[cell]
 
-    def many(self, weight: Tensor, up: Tensor, down: Tensor) -> Moments:
-        top, spread = self.up.advance(weight, None, up)
-        end, spread = self.down.advance(top, spread, down)
+    def one(self, weight: Tensor, up: bool, cell: Cell, generator: torch.Generator) -> Tensor:
+        line, noise = self.up if up else self.down, normal_like(weight, generator)
+        mean = line.offset[cell] if line.flat else line.mean(weight, cell)
+        if line.constant is not None:
+            return noise.mul_(line.constant[cell]).add_(mean).add_(weight)
+        return noise.mul_(line.sigma).add_(1).mul_(mean).add_(weight)
+
+    def many(self, weight: Tensor, up: Tensor, down: Tensor, cell: Cell = ALL) -> Moments:
+        top, spread = self.up.advance(weight, None, up, cell)
+        end, spread = self.down.advance(top, spread, down, cell)
         lowest, highest = torch.minimum(weight, end), torch.maximum(weight, top)
-        return Moments(end, spread, lowest, highest, self.smooth)
+        return Moments(end, spread, lowest, highest, self.smooth[cell], self.sure)
+
+    def safe(self, weight: Tensor, up: bool, low: Tensor, high: Tensor, reach: float) -> Tensor:
+        # Steps and noise never grow on the way, so n pulses come to n |m| and sqrt(n) s at most.
+        above, below = (high - weight).clamp_(min=0), (weight - low).clamp_(min=0)  # `program` may exceed bounds
+        ahead, behind = (above, below) if up else (below, above)
+        mean, deviation = self.step(weight, up, ALL)
+        noise = reach * deviation.clamp(min=_TINY)
+        root = 2 * ahead / (noise + (noise**2 + 4 * mean.abs() * ahead).sqrt())  # of n |m| + noise sqrt(n) = ahead
+        return torch.minimum(root, behind / noise).square_().floor_().masked_fill_(~self.smooth, 0)
+
+    def part(self, cells: Tensor) -> Affine:
+        some = copy(self)
+        some.up, some.down, some.smooth = self.up.part(cells), self.down.part(cells), self.smooth[cells]
+        return some
 
 
 def _share(step: Tensor, bound: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 A cell stores a weight within its own bounds. What can be read is the stored weight plus the write noise of the last
 write (the persistent and the visible weight of Gong et al., IEDM 2022), so readable weights may lie outside the bounds
 by that noise. `pulse` applies any number of pulses per cell at once: in closed form where the response has one and no
-bound is near, else one by one. `pulse_one_by_one` is the slow reference for it.
+bound is near, in leaps or one by one elsewhere (`mep_hw.cells.many`). `pulse_one_by_one` is the slow reference for it.
 
 Not valid for: pulses of another amplitude than the card's (`disturb` stands for half-selected ones by a share of the
 mean step), and up and down pulses that alternate within one call of `pulse`: all up pulses of a call come first.
@@ -23,12 +23,11 @@ from mep_hw.cells.check import flat_counts, flatten
 from mep_hw.cells.clock import Clock
 from mep_hw.cells.disturbed import disturbed
 from mep_hw.cells.laws import programming_deviation
+from mep_hw.cells.many import pulsed
 from mep_hw.cells.pulses import normal_like, one_by_one
 from mep_hw.cells.respond import respond
 from mep_hw.cells.traits import draw, write_noise
 from mep_hw.errors import CapabilityError, CheckpointError
-
-_REACH = 4.0  # standard deviations from the bounds at which many pulses may be drawn at once
 
 
 class Cells:
@@ -139,27 +138,18 @@ class Cells:
             CapabilityError: the cells of this card take no pulses.
         """
         up, down = flat_counts(up, "up", self.shape), flat_counts(down, "down", self.shape)
-        moments = self.response.many(self._stored, up.to(self._stored), down.to(self._stored))
-        if moments is None:
-            self._slowly(up, down)
-            return
-        deviation = moments.variance.clamp_(min=0).sqrt_()
-        reach = _REACH * deviation
-        free = (moments.lowest - reach > self.traits.low) & (moments.highest + reach < self.traits.high)
-        free |= up + down <= 1  # one pulse is drawn exactly, bounds or not
-        new = deviation.mul_(normal_like(deviation, self.generator)).add_(moments.mean)
-        new.clamp_(self.traits.low, self.traits.high)
+        new = pulsed(self.response, self.traits, self._stored, up, down, self.generator)
         if self._programmed:  # such cells may be above the bound of pulses, and stay there until one comes
             new = torch.where(up + down > 0, new, self._stored)
-        rest = (~(free & moments.holds | self.traits.stuck)).nonzero().flatten()
-        if rest.numel():
-            new[rest] = self._pulsed(up[rest], down[rest], rest)
         self._stored = new
         self._pulses_done(up, down)
 
     def pulse_one_by_one(self, up: Tensor, down: Tensor) -> None:
         """The same, one pulse after the other: slow, and exact in law. Arguments and errors as for `pulse`."""
-        self._slowly(flat_counts(up, "up", self.shape), flat_counts(down, "down", self.shape))
+        up, down = flat_counts(up, "up", self.shape), flat_counts(down, "down", self.shape)
+        for counts, is_up in ((up, True), (down, False)):
+            self._stored = one_by_one(self.response, self.traits, self._stored, counts, is_up, self.generator)
+        self._pulses_done(up, down)
 
     def disturb(self, up: Tensor, down: Tensor) -> None:
         """Move each cell by the mean of `up` up and `down` down pulses, evenly mixed; numbers that need not be whole.
@@ -189,8 +179,9 @@ class Cells:
 
     def tick(self, updates: int = 1) -> None:
         """Let the time of `updates` weight updates pass; only cells whose card counts a leak in updates notice."""
-        moved = self.clock.tick(self._stored, updates).clamp(self.traits.low, self.traits.high)
-        self._stored = torch.where(self.traits.stuck, self._stored, moved)
+        if self.clock.leaks:
+            moved = self.clock.tick(self._stored, updates).clamp(self.traits.low, self.traits.high)
+            self._stored = torch.where(self.traits.stuck, self._stored, moved)
 
     def wear(self) -> Tensor | None:
         """Pulses of each cell as a share of its endurance; None: the card does not know it."""
@@ -219,17 +210,6 @@ class Cells:
         self._programmed = bool(((self._stored < self.traits.low) | (self._stored > self.traits.high)).any())
         self.generator.set_state(tensors["generator"])
 
-    def _slowly(self, up: Tensor, down: Tensor) -> None:
-        self._stored = self._pulsed(up, down, torch.arange(self._cells, device=up.device))
-        self._pulses_done(up, down)
-
-    def _pulsed(self, up: Tensor, down: Tensor, cell: Tensor) -> Tensor:
-        """What the cells numbered `cell` hold after their pulses, one by one; nothing is stored."""
-        weight = self._stored[cell]
-        for counts, is_up in ((up, True), (down, False)):
-            weight = one_by_one(self.response, self.traits, weight, counts, is_up, cell, self.generator)
-        return weight
-
     def _pulses_done(self, up: Tensor, down: Tensor) -> None:
         self._up += up
         self._down += down
@@ -239,8 +219,9 @@ class Cells:
     def _wrote(self, touched: Tensor, aimed: Tensor) -> None:
         """Fresh write noise and a fresh clock for the cells that were written."""
         if self.write_noise:
-            noise = self.write_noise * normal_like(self._offset, self.generator)
-            self._offset = torch.where(touched & ~self.traits.stuck, noise, self._offset)
+            noise = normal_like(self._offset, self.generator).mul_(self.write_noise)
+            # Arithmetic, as choosing by a mask without pattern is slow: offset + (noise - offset) where touched.
+            self._offset += noise.sub_(self._offset).mul_(touched & ~self.traits.stuck)
         self.clock.wrote(touched, self._stored, aimed)
 
     def _state(self) -> dict[str, Tensor]:

@@ -29,6 +29,7 @@ class Clock:
         if isinstance(self.law, Leak):
             spread = self.law.lifetime_spread.value
             self.fate = self.law.lifetime.value * (1 + spread * normal_like(stored, generator))
+        self.leaks = isinstance(self.law, Leak)
         self.drifts = isinstance(self.law, PowerLaw | LogTime)
         self.notices = self.drifts or isinstance(self.read_noise, OneOverF)  # when a cell is written
         self.low = 0.0 if card.w_min.value is None else card.w_min.value

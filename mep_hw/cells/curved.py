@@ -16,6 +16,7 @@ of the noise: such cells are left to be pulsed one by one.
 from __future__ import annotations
 
 from abc import abstractmethod
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -30,7 +31,14 @@ _REACH = 4.0  # standard deviations that must lie within one piece
 
 
 class Curved(GaussianResponse):
-    """A response of which only f(w) and the deviation of one pulse are known."""
+    """A response of which only f(w) and the deviation of one pulse are known.
+
+    Args:
+        scale: what the family derives from the traits of each cell, (cells,).
+    """
+
+    def __init__(self, traits: Traits, scale: Tensor, sigma: float) -> None:
+        self.traits, self.scale, self.sigma = traits, scale, sigma
 
     @abstractmethod
     def size(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
@@ -44,16 +52,18 @@ class Curved(GaussianResponse):
         size = self.size(weight, up, cell)
         return size if up else -size, self.deviation(weight, size)
 
-    def many(self, weight: Tensor, up: Tensor, down: Tensor) -> Moments:
-        top, variance, smooth_up = self._advance(weight, torch.zeros_like(weight), up, True)
-        end, variance, smooth_down = self._advance(top, variance, down, False)
+    def many(self, weight: Tensor, up: Tensor, down: Tensor, cell: Cell = ALL) -> Moments:
+        top, variance, smooth_up = self._advance(weight, torch.zeros_like(weight), up, True, cell)
+        end, variance, smooth_down = self._advance(top, variance, down, False, cell)
         return Moments(end, variance, torch.minimum(weight, end), top, smooth_up & smooth_down)
 
-    def _advance(self, weight: Tensor, variance: Tensor, n: Tensor, up: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _advance(
+        self, weight: Tensor, variance: Tensor, n: Tensor, up: bool, cell: Cell
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Mean, variance and where they hold, after `n` pulses of one direction from a mean and a variance."""
-        first = self.size(weight, up, ALL)
+        first = self.size(weight, up, cell)
         far = weight + n * (first if up else -first)
-        rise = self.size(far, up, ALL) - first
+        rise = self.size(far, up, cell) - first
         total = n * first + (n - 1).clamp(min=0) * rise / 2
         share = (n - 1).clamp(min=0) / n.clamp(min=1)
         last = first + rise * share
@@ -66,14 +76,20 @@ class Curved(GaussianResponse):
         smooth = (rise.abs() <= _CURVE * first) & (slope * noise.sqrt() <= _WIDTH * first) & usable
         return weight + (total if up else -total), noise + carried, smooth | (n == 0)
 
+    def part(self, cells: Tensor) -> Curved:
+        some = copy(self)
+        some.traits, some.scale = self.traits.part(cells), self.scale[cells]
+        return some
+
 
 class Exponential(Curved):
     """Steps s max(0, 1 - A exp(gamma z)); see `ExpStep`."""
 
     def __init__(self, response: ExpStep, traits: Traits, sigma: float) -> None:
-        self.response, self.traits, self.sigma = response, traits, sigma
         width = traits.high - traits.low
-        self.scale = torch.where(width > 0, 2 * response.a.value / width.masked_fill(width <= 0, 1), 0)
+        scale = torch.where(width > 0, 2 * response.a.value / width.masked_fill(width <= 0, 1), 0)
+        super().__init__(traits, scale, sigma)
+        self.response = response
 
     def size(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
         r = self.response
@@ -91,15 +107,14 @@ class Power(Curved):
     """Steps s (distance to the bound / range)^gamma; see `PowerStep`."""
 
     def __init__(self, response: PowerStep, traits: Traits, sigma: float) -> None:
-        self.response, self.traits, self.sigma = response, traits, sigma
-        width = traits.high - traits.low
-        self.width = width.masked_fill(width <= 0, 1)
+        super().__init__(traits, _range(traits), sigma)
+        self.response = response
 
     def size(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
         room = self.traits.high[cell] - weight if up else weight - self.traits.low[cell]
         gamma = self.traits.extra["gamma_up" if up else "gamma_down"][cell]
         step = self.traits.up[cell] if up else self.traits.down[cell]
-        return step * (room / self.width[cell]).clamp(min=0) ** gamma
+        return step * (room / self.scale[cell]).clamp(min=0) ** gamma
 
     def deviation(self, weight: Tensor, size: Tensor) -> Tensor:
         return self.sigma * size
@@ -109,11 +124,9 @@ class Segments(Curved):
     """Steps s n(place in the range), n linear between nodes; see `Piecewise`."""
 
     def __init__(self, response: Piecewise, traits: Traits, sigma: float) -> None:
-        self.traits, self.sigma = traits, sigma
-        width = traits.high - traits.low
-        self.width = width.masked_fill(width <= 0, 1)
+        super().__init__(traits, _range(traits), sigma)
         self.nodes_up, self.nodes_down = (
-            torch.tensor(nodes.values, dtype=width.dtype, device=width.device)
+            torch.tensor(nodes.values, dtype=self.scale.dtype, device=self.scale.device)
             for nodes in (response.nodes_up, response.nodes_down)
         )
 
@@ -126,15 +139,23 @@ class Segments(Curved):
     def deviation(self, weight: Tensor, size: Tensor) -> Tensor:
         return self.sigma * size
 
-    def _advance(self, weight: Tensor, variance: Tensor, n: Tensor, up: bool) -> tuple[Tensor, Tensor, Tensor]:
-        end, spread, smooth = super()._advance(weight, variance, n, up)
+    def _advance(
+        self, weight: Tensor, variance: Tensor, n: Tensor, up: bool, cell: Cell
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        end, spread, smooth = super()._advance(weight, variance, n, up, cell)
         reach = _REACH * torch.maximum(variance, spread).sqrt()
         count = len(self.nodes_up if up else self.nodes_down)
-        _, lowest = self._piece(torch.minimum(weight, end) - reach, count, ALL)
-        _, highest = self._piece(torch.maximum(weight, end) + reach, count, ALL)
+        _, lowest = self._piece(torch.minimum(weight, end) - reach, count, cell)
+        _, highest = self._piece(torch.maximum(weight, end) + reach, count, cell)
         return end, spread, smooth & (lowest == highest) | (n == 0)
 
     def _piece(self, weight: Tensor, nodes: int, cell: Cell) -> tuple[Tensor, Tensor]:
         """Where a weight is on the axis of node numbers, and the number of the node to the left of it."""
-        place = ((weight - self.traits.low[cell]) / self.width[cell]).clamp(0, 1) * (nodes - 1)
+        place = ((weight - self.traits.low[cell]) / self.scale[cell]).clamp(0, 1) * (nodes - 1)
         return place, place.floor().long().clamp(max=nodes - 2)
+
+
+def _range(traits: Traits) -> Tensor:
+    """Width of each cell's range; 1 where it has none, as that divides nothing but 0."""
+    width = traits.high - traits.low
+    return width.masked_fill(width <= 0, 1)

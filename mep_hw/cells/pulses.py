@@ -1,7 +1,8 @@
 """The contract of a pulse response, and how any number of pulses is applied one by one.
 
 A response knows one pulse. Where it can also predict many pulses at once it says so by `many`, and says per cell
-whether the prediction holds; `Cells.pulse` sends the other cells through `one_by_one`, which is exact and slow.
+whether the prediction holds; where it knows how many pulses keep a cell within its bounds, by `safe`. The cells that
+are left go through `one_by_one`, which is exact and slow.
 
 Not valid for: pulses that overlap in time. Up pulses come before down pulses within one call.
 """
@@ -23,13 +24,14 @@ ALL = slice(None)
 @dataclass
 class Moments:
     """A cell's weight after many pulses as if it had no bounds: mean and variance, the lowest and highest mean on the
-    way, and where the prediction holds; each (cells,)."""
+    way, and where the prediction holds; each (cells,). `sure`: it is known to hold everywhere."""
 
     mean: Tensor
     variance: Tensor
     lowest: Tensor
     highest: Tensor
     holds: Tensor
+    sure: bool = False
 
 
 class PulseResponse(ABC):
@@ -43,9 +45,24 @@ class PulseResponse(ABC):
     def mean(self, weight: Tensor, up: bool, cell: Cell) -> Tensor:
         """The mean change (signed) of each of `cell` by one pulse."""
 
-    def many(self, weight: Tensor, up: Tensor, down: Tensor) -> Moments | None:
-        """All cells after `up` up pulses and then `down` down pulses (both (cells,)); None: cannot be predicted."""
+    def many(self, weight: Tensor, up: Tensor, down: Tensor, cell: Cell = ALL) -> Moments | None:
+        """`cell` after `up` up pulses and then `down` down pulses (both (cells,)); None: cannot be predicted."""
         return None
+
+    def safe(self, weight: Tensor, up: bool, low: Tensor, high: Tensor, reach: float) -> Tensor | None:
+        """How many pulses of one direction keep each cell within `low` and `high`, so that `many` predicts them.
+
+        Args:
+            reach: standard deviations of noise to keep away from both.
+
+        Returns:
+            Whole numbers, 0 or above and possibly infinite, (cells,); None: not known.
+        """
+        return None
+
+    @abstractmethod
+    def part(self, cells: Tensor) -> PulseResponse:
+        """The response of the cells with these numbers, in their order."""
 
 
 class GaussianResponse(PulseResponse):
@@ -64,27 +81,18 @@ class GaussianResponse(PulseResponse):
 
 
 def one_by_one(
-    response: PulseResponse,
-    traits: Traits,
-    weight: Tensor,
-    counts: Tensor,
-    up: bool,
-    cell: Tensor,
-    generator: torch.Generator,
+    response: PulseResponse, traits: Traits, weight: Tensor, counts: Tensor, up: bool, generator: torch.Generator
 ) -> Tensor:
-    """What the cells numbered `cell` hold after `counts` pulses of one direction, from `weight`, within their bounds.
-
-    All three tensors are of one length; cells that have had their pulses drop out.
-    """
-    weight = weight.clone()
-    active = counts.nonzero().flatten()
-    while active.numel():
-        number = cell[active]
-        moved = response.one(weight[active], up, number, generator)
-        weight[active] = moved.clamp(traits.low[number], traits.high[number])
-        counts = counts - 1
-        active = active[counts[active] > 0]
-    return weight
+    """What all cells hold after `counts` pulses of one direction, from `weight`, within their bounds."""
+    order = counts.argsort(descending=True)  # so that the cells that get another pulse are the first ones
+    response, now, low, high = response.part(order), weight[order], traits.low[order], traits.high[order]
+    longer = len(counts) - counts.bincount().cumsum(0)  # cells that get more than 0, 1, 2 ... pulses
+    for pulsed in longer.tolist()[:-1]:
+        some = slice(0, pulsed)
+        now[some] = response.one(now[some], up, some, generator).clamp_(low[some], high[some])
+    new = torch.empty_like(weight)
+    new[order] = now
+    return new
 
 
 def normal_like(value: Tensor, generator: torch.Generator) -> Tensor:

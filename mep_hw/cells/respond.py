@@ -54,6 +54,9 @@ class NoPulses(PulseResponse):
             rule="these cells take no pulses", fix="set or program them, or use a device with a pulse response",
         )  # fmt: skip
 
+    def part(self, cells: Tensor) -> NoPulses:
+        return self
+
 
 def _jumps(card: DeviceCard, response: Table, place: torch.device) -> Jumps:
     folder = data_folder(response, card.path)

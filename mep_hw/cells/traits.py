@@ -39,6 +39,12 @@ class Traits:
     stuck: Tensor
     extra: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
+    def part(self, cells: Tensor) -> Traits:
+        """Those of the cells with these numbers, in their order."""
+        extra = {name: value[cells] for name, value in self.extra.items()}
+        low, high, up, down, stuck = (v[cells] for v in (self.low, self.high, self.up, self.down, self.stuck))
+        return Traits(low, high, up, down, stuck, extra)
+
 
 def draw(card: DeviceCard, cells: int, generator: torch.Generator, dtype: torch.dtype) -> Traits:
     """Traits of `cells` cells of one device. A bound that the card leaves open is infinite."""

@@ -1,9 +1,9 @@
-"""`mep-hw bench`: measurements of the toolkit itself: a step against backpropagation, rules side by side, reads."""
+"""`mep-hw bench`: measurements of the toolkit itself: a step against backpropagation, rules side by side, arrays."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -56,29 +56,29 @@ def rules(
 
     torch.set_num_threads(threads)
     table = rule_costs(size, batch, rank, rounds)
-    settings = {"size": size, "rank": rank, "batch": batch, "rounds": rounds}
-    if as_json:
-        output.print_json({"settings": settings, "rows": table, "environment": environment()})
-    else:
-        output.rows(("rule", "ms", "ratio", "quartiles"), [list(row.values()) for row in table])
+    _print(table, {"size": size, "rank": rank, "batch": batch, "rounds": rounds}, as_json)
 
 
 @bench.command()
 def crossbar(
     size: Annotated[int, typer.Option(min=1, help="The coupling is size x size.")] = 512,
-    batch: Annotated[int, typer.Option(min=1, help="States per read.")] = 64,
-    tile: Annotated[int, typer.Option(min=1, help="Side of the arrays of the last row.")] = 128,
-    rounds: Annotated[int, typer.Option(min=2, help="Timed products of each kind, in turn.")] = 101,
+    batch: Annotated[int, typer.Option(min=1, help="States per read, outer products per update.")] = 64,
+    tile: Annotated[int, typer.Option(min=1, help="Side of the arrays of the last product.")] = 128,
+    rounds: Annotated[int, typer.Option(min=2, help="Timed calls of each kind, in turn.")] = 101,
     threads: flags.Threads = 1,
     as_json: flags.Json = False,
 ) -> None:
-    """Time noisy products through arrays; ratios are to the plain float32 product."""
-    from mep_hw.studies.read_cost import read_costs
+    """Time noisy products through arrays and pulsed updates; ratios are to the plain float32 product."""
+    from mep_hw.studies.crossbar_cost import crossbar_costs
 
     torch.set_num_threads(threads)
-    table = read_costs(size, batch, tile, rounds)
-    settings = {"size": size, "batch": batch, "tile": tile, "rounds": rounds, "threads": threads}
+    table = crossbar_costs(size, batch, tile, rounds)
+    _print(table, {"size": size, "batch": batch, "tile": tile, "rounds": rounds, "threads": threads}, as_json)
+
+
+def _print(rows: list[dict[str, Any]], settings: dict[str, int], as_json: bool) -> None:
+    """The rows of a comparison; all have the same keys."""
     if as_json:
-        output.print_json({"settings": settings, "rows": table, "environment": environment()})
+        output.print_json({"settings": settings, "rows": rows, "environment": environment()})
     else:
-        output.rows(("read", "ms", "ratio", "quartiles"), [list(row.values()) for row in table])
+        output.rows(tuple(rows[0]), [list(row.values()) for row in rows])

@@ -111,7 +111,8 @@ def _predict(cycle: Cycle, backend: BackendCard, device: DeviceCard | None) -> C
         return Cost()  # how many rounds verifying takes depends on the cells
     if isinstance(cycle, Outer):
         slots, cycles = PHASES * len(cycle.words), PHASES * cycle.cycles
-        pulses = int((cycle.words.abs().sum(1, dtype=torch.int64) * cycle.bits.abs().sum(1, dtype=torch.int64)).sum())
+        words, bits = (side.abs().sum(1, dtype=torch.int32).long() for side in (cycle.words, cycle.bits))
+        pulses = int((words * bits).sum())
     else:
         up, down = (side.amax(0) for side in (cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0)))
         slots, cycles = int(up.sum() + down.sum()), int((up > 0).sum() + (down > 0).sum())

@@ -8,11 +8,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def in_turn(subjects: Mapping[str, Callable[[], object]], base: str, rounds: int) -> list[dict[str, Any]]:
-    """Rows {name ms ratio ratio_quartiles}: median time of a call, and over that of `base` in the same round."""
+def in_turn(
+    subjects: Mapping[str, Callable[[], object]],
+    base: str,
+    rounds: int,
+    before: Mapping[str, Callable[[], object]] | None = None,
+) -> list[dict[str, Any]]:
+    """Rows {name ms ratio ratio_quartiles}: median time of a call, and over that of `base` in the same round.
+
+    Args:
+        before: what is done, and not timed, before each call of the subject of this name.
+    """
+    before = before or {}
     times: dict[str, list[float]] = {name: [] for name in subjects}
     for turn in range(rounds + 1):
         for name, call in subjects.items():
+            if name in before:
+                before[name]()
             start = time.perf_counter()
             call()
             if turn:  # the first round warms the caches

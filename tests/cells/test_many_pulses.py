@@ -72,6 +72,32 @@ def test_mean_and_variance_agree_with_one_by_one(card: DeviceCard, place: float,
     assert abs(a - b) <= 0.02 * b + 3 * math.hypot(a_error, b_error) + 1e-20
 
 
+@pytest.mark.parametrize(("up", "down"), [(60, 0), (0, 200), (60, 200)])
+@pytest.mark.parametrize("start", [-0.98, 0.9, 0.98])
+@pytest.mark.parametrize("name", ["gokmen-vlasov", "ecram", "reram-sb"])
+def test_leaps_near_a_bound_agree_with_one_by_one(name: str, start: float, up: int, down: int) -> None:
+    # Alike cells with wide noise: a leap over a bound would be clipped once, where a cell is held there time and again.
+    card = device(name, spread=None, noise__cycle=4.0, w_min=-1.0, w_max=1.0)
+    fast, slow = both(card, start, up, down)
+    (a, a_error), (b, b_error) = mean_and_error(fast), mean_and_error(slow)
+    assert abs(a - b) <= 0.02 * abs(b) + 3 * math.hypot(a_error, b_error)
+    (a, a_error), (b, b_error) = variance_and_error(fast), variance_and_error(slow)
+    assert abs(a - b) <= 0.02 * b + 3 * math.hypot(a_error, b_error)
+
+
+def test_cells_of_all_blocks_get_their_own_pulses() -> None:
+    # More cells than are taken at once, without noise: near bounds, in the middle, stuck, and each with its own count.
+    card = device("reram-sb", noise=None, stuck__share=0.01)
+    fast, slow = (cells(card, 100_000) for _ in range(2))
+    start = torch.linspace(-0.7, 1.2, 100_000, dtype=torch.float64)
+    numbers = torch.arange(100_000)
+    for made, way in ((fast, Cells.pulse), (slow, Cells.pulse_one_by_one)):
+        made.set(start)
+        way(made, numbers % 41, numbers % 29)
+    assert torch.allclose(fast.stored, slow.stored, rtol=0, atol=1e-9)
+    assert torch.equal(fast.up_count, numbers % 41)
+
+
 @pytest.mark.parametrize("name", ["gokmen-vlasov", "ecram", "capacitor", "reram-sb", "reram-es"])
 def test_the_middle_of_the_range_is_not_pulsed_one_by_one(name: str) -> None:
     made = at(load_device(name), 0.0, 2000)

@@ -46,6 +46,34 @@ def test_counts_are_those_of_pulsing_slot_by_slot(seed: int | None) -> None:
         assert torch.equal(fast, slow) and bool(slow.any())
 
 
+@pytest.mark.parametrize("signed", ["both", "words", "bits", "none"])
+@pytest.mark.parametrize("slots", [255, 256, 1000, 9001])
+def test_counts_of_long_trains_stay_exact(slots: int, signed: str) -> None:
+    # Lines that fire in nearly every slot: sums of digits that do not fit a float32 number must have been cut.
+    generator = torch.Generator().manual_seed(slots)
+    words, bits = (torch.randint(-9, 2, (slots, n), generator=generator).sign().to(torch.int8) for n in (7, 5))
+    words, bits = (
+        side if signed in ("both", name) else side.abs() for side, name in ((words, "words"), (bits, "bits"))
+    )
+    up, down = coincidences(Outer(words, bits, 1))
+    fires = bits.double()[:, :, None] * words.double()[:, None]
+    assert torch.equal(up.double(), (fires > 0).double().sum(0))
+    assert torch.equal(down.double(), (fires < 0).double().sum(0))
+
+
+def test_chances_below_the_resolution_of_the_random_numbers_are_kept_and_certain_lines_always_fire() -> None:
+    # One line at 1e-5, a third of the resolution: 59 fires in 6 million slots, and not 0 or 179.
+    left, right = torch.ones(1, 2000), torch.full((2, 2000), 1e-5)
+    right[0] = 1.0
+    fires = torch.zeros(2, dtype=torch.int64)
+    generator = torch.Generator().manual_seed(4)
+    for _ in range(60):
+        fires += outer(OuterSum(left, right, scale=49.0), 1.0, generator).words.sum(0)
+    slots = 60 * 49 * 2000
+    assert int(fires[0]) == slots
+    assert int(fires[1]) == pytest.approx(slots * 1e-5, abs=5 * (slots * 1e-5) ** 0.5)
+
+
 def test_stochastic_trains_realise_the_update_in_the_mean_with_the_correlations_of_shared_lines() -> None:
     generator, wanted, repeats = torch.Generator().manual_seed(2), update(), 3000
     found = torch.stack([mean_change(outer(wanted, STEP, generator)) for _ in range(repeats)]).double()
