@@ -26,6 +26,7 @@ from mep_hw.cards.physics import Unknown
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
 from mep_hw.cells.energy import pulse_energy
+from mep_hw.errors import CheckpointError
 from mep_hw.schedule.ir import Cell, Outer
 
 READS = 64  # that are averaged in a measurement: a single read is mostly noise and rounding
@@ -208,10 +209,20 @@ class Bank:
         if self.drop is not None:
             tensors["steps"] = self._steps
         counters = {"stale": torch.tensor(self._stale), "uncalibrated": torch.tensor(self._uncalibrated)}
-        return tensors | counters | {"gain": torch.tensor(self.gain, dtype=torch.float64)}
+        numbers = {"gain": self.gain, "scale": self.options.scale}
+        return tensors | counters | {name: torch.tensor(v, dtype=torch.float64) for name, v in numbers.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go back to a `snapshot` of a bank that was made with the same arguments and seed."""
+        """Go back to a `snapshot` of a bank that was made with the same arguments and seed.
+
+        Raises:
+            CheckpointError: its cells stand for weights of another size.
+        """
+        if float(tensors["scale"]) != self.options.scale:
+            raise CheckpointError(
+                "array", "scale", float(tensors["scale"]), rule=f"is not {self.options.scale:g}, that of these arrays",
+                fix="restore into a machine made with the same card and the same initial weights",
+            )  # fmt: skip
         self.cells.restore({name.removeprefix("cells."): v for name, v in tensors.items() if name.startswith("cells.")})
         self.tiled.restore({name.removeprefix("tiles."): v for name, v in tensors.items() if name.startswith("tiles.")})
         self._stale, self._uncalibrated = int(tensors["stale"]), int(tensors["uncalibrated"])

@@ -42,6 +42,17 @@ def pairing_of(options: ArrayOptions, device: DeviceCard) -> Literal["differenti
     return options.pairing
 
 
+def fitted(options: ArrayOptions, weights: Tensor) -> ArrayOptions:
+    """The same array with its sizes in weights of the model, for a coupling that starts with these weights."""
+    if options.scale_by == "weight":
+        return options
+    unit = float(weights.abs().max()) or 1.0  # a coupling of zeros has no size of its own
+    writing, most = options.writing, options.writing.noise_max
+    sizes = {"tolerance": writing.tolerance * unit, "noise_max": None if most is None else most * unit}
+    changes = {"scale": options.scale * unit, "scale_by": "weight", "writing": writing.model_copy(update=sizes)}
+    return options.model_copy(update=changes)
+
+
 def scale_of(options: ArrayOptions, device: DeviceCard) -> float:
     """Weight of the model that a cell of weight 1 stands for: the card's, or less where cells are too noisy for it."""
     noise, most = write_noise(device), options.writing.noise_max

@@ -87,12 +87,12 @@ class Writing(Block):
     tolerance: float = Field(
         default=0.01,
         ge=0,
-        description="distance from its target, in weight units, at which write and verify leaves a cell",
+        description="distance from its target, in the unit of scale_by, at which write and verify leaves a cell",
     )
     iterations: int = Field(default=20, ge=1, description="most rounds of pulses and reads of write and verify")
     noise_max: float | None = Field(
-        default=None, gt=0, description="largest write noise of a cell, in weight units: of noisier devices scale is "
-        "lowered that far, and cells are verified where write_modes hold cell; null: no limit",
+        default=None, gt=0, description="largest write noise of a cell, in the unit of scale_by: of noisier devices "
+        "scale is lowered that far, and cells are verified where write_modes hold cell; null: no limit",
     )  # fmt: skip
     disturb: float = Field(
         default=0.0, ge=0, le=1, description="by what a cell moves while one of its lines alone fires, at half of the "
@@ -109,7 +109,13 @@ class ArrayOptions(Block):
 
     rows: int = Field(ge=1, description="word lines of one array")
     cols: int = Field(ge=1, description="bit lines of one array")
-    scale: float = Field(default=1.0, gt=0, description="weight of the model that a cell of weight 1 stands for")
+    scale: float = Field(
+        default=1.0, gt=0, description="weight of the model that a cell of weight 1 stands for, in the unit of scale_by"
+    )
+    scale_by: Literal["weight", "largest"] = Field(
+        default="weight", description="unit of scale, writing.tolerance and writing.noise_max: weight: that of the "
+        "model's weights; largest: the largest initial weight of each coupling"
+    )  # fmt: skip
     pairing: Literal["differential", "reference", "device"] = Field(
         default="differential", description="how signed weights are held: as the difference of two arrays, or of one "
         "cell and a reference, for which an array gives up one bit line and one word line; device: with a reference "

@@ -131,7 +131,7 @@ def _learn(subject: Subject, run: Running) -> None:
         contrast = method.total(run.machine, run.inputs, run.target)
         for c, update in enumerate(contrast.weights):
             if update is not None:
-                run.machine.apply(c, subject.schedule(dense(update) * 0.05))
+                run.machine.apply(c, subject.schedule(run.machine, c, dense(update) * 0.05))
         for layer, update in enumerate(contrast.biases, start=1):
             if update is not None:
                 run.machine.apply_bias(layer, registers(update * 0.05))

@@ -66,7 +66,7 @@ def refuse(subject: Subject) -> Iterator[Finding]:
     c = run.machine.model.trainable[0]
     weights = run.machine.read(c)
     small = torch.full_like(weights, 0.01)
-    known = subject.schedule(small)
+    known = subject.schedule(run.machine, c, small)
     yield _refuses(run, "unknown", c, Schedule((*known.cycles, cast("Cycle", Unheard())), known.intended))
     for kind, example in EXAMPLES.items():
         if example.mode not in subject.card.write_modes:

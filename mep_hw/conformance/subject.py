@@ -44,9 +44,9 @@ class Subject:
         """A fresh machine that holds `model`'s weights; the model itself is left alone."""
         return machine.build(copy.deepcopy(model), self.card, self.device, seed)
 
-    def schedule(self, update: Update, residual: Update | None = None) -> Schedule:
-        """The update as cycles of this machine."""
-        return compile(update, residual, self.card, self.device, torch.Generator().manual_seed(4))
+    def schedule(self, machine: Substrate, c: int, update: Update, residual: Update | None = None) -> Schedule:
+        """The update as cycles for one coupling of this machine."""
+        return compile(update, residual, machine.card_of(c), self.device, torch.Generator().manual_seed(4))
 
 
 @dataclass(frozen=True)

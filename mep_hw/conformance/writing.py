@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from mep_hw.array.mapping import scale_of
 from mep_hw.conformance.problems import problem
 from mep_hw.conformance.report import Finding, at_least, at_most, fact
 from mep_hw.conformance.subject import Running, Subject, held_biases, rounding, start
 from mep_hw.errors import CapabilityError
 from mep_hw.outersum import OuterSum, Update, dense
 from mep_hw.schedule import Cost, Schedule, predict, registers
+from mep_hw.substrates.base import Substrate
 
 SHARE = 0.1  # norm of an intended change, as a share of the weights' norm
 REPEATS = 8  # times that an inexact machine realises the same change, for its mean
@@ -30,7 +32,7 @@ def apply(subject: Subject) -> Iterator[Finding]:
     for kind in KINDS:
         run = start(subject, problem(kind))
         for c, what, update in _changes(run, kind):
-            schedule = subject.schedule(update)
+            schedule = subject.schedule(run.machine, c, update)
             initial, intended = run.machine.read(c).clone(), dense(schedule.intended).double()
             realised: list[Tensor] = []
             for _ in range(1 if subject.exact else REPEATS):
@@ -55,7 +57,7 @@ def residual(subject: Subject) -> Iterator[Finding]:
             total, owed, worst_owed = torch.zeros_like(initial), None, 0.0
             for factor in (1.0, -0.5, 0.25):
                 part = update * factor
-                schedule = subject.schedule(part, owed)
+                schedule = subject.schedule(run.machine, c, part, owed)
                 realised = _realised(run, c, schedule)
                 total += dense(part).double()
                 left = torch.zeros_like(realised) if schedule.left is None else schedule.left.double()
@@ -70,13 +72,13 @@ def residual(subject: Subject) -> Iterator[Finding]:
 
 def bounds(subject: Subject) -> Iterator[Finding]:
     """Weights stay within what the device can hold (finite, where it has no range) after updates far larger than it."""
-    low, high = _range(subject)
-    reach = 3 * max([10.0, *(abs(v) for v in (low, high) if v is not None)])
     slack = 1 + subject.bars.range_spread
     run = start(subject, problem("mlp"))
     for c in run.machine.model.trainable:
+        low, high = _range(run.machine, c)
+        reach = 3 * max([10.0, *(abs(v) for v in (low, high) if v is not None)])
         for change in (reach, -3 * reach):
-            run.machine.apply(c, subject.schedule(torch.full_like(run.machine.read(c), change)))
+            run.machine.apply(c, subject.schedule(run.machine, c, torch.full_like(run.machine.read(c), change)))
             weights = run.machine.read(c)
             round_off = rounding(run.machine, float(weights.abs().max()))
             yield fact(f"weights {c}: finite after an update by {change:g}", bool(weights.isfinite().all()))
@@ -88,12 +90,12 @@ def bounds(subject: Subject) -> Iterator[Finding]:
                 yield at_least(f"weights {c}: smallest after an update by {change:g}", least, low * slack - round_off)
 
 
-def _range(subject: Subject) -> tuple[float | None, float | None]:
+def _range(machine: Substrate, c: int) -> tuple[float | None, float | None]:
     """Lowest and highest weight of the model that cells of nominal bounds stand for; None: no such bound."""
-    device, array = subject.device, subject.card.array
+    device, array = machine.device, machine.card_of(c).array
     if device is None:
         return None, None
-    scale = 1.0 if array is None else array.scale
+    scale = 1.0 if array is None else scale_of(array, device)
     low, high = (None if v is None else scale * v for v in (device.w_min.value, device.w_max.value))
     return (None if high is None else -high, high) if low is not None and low >= 0 else (low, high)
 
@@ -102,7 +104,7 @@ def cost(subject: Subject) -> Iterator[Finding]:
     """What `apply` and `apply_bias` report is what `predict` said, and what is unknown stays unknown in a sum."""
     run = start(subject, problem("mlp"))
     for c, what, update in _changes(run, "mlp"):
-        schedule = subject.schedule(update)
+        schedule = subject.schedule(run.machine, c, update)
         predicted = predict(schedule, subject.card, subject.device)
         yield from _compare(what, predicted, run.machine.apply(c, schedule), subject.exact)
     for layer, bias in enumerate(run.machine.biases, start=1):

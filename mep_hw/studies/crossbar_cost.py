@@ -75,7 +75,13 @@ class _Updates:
 
     def __init__(self, device: DeviceCard, size: int, batch: int, length: int) -> None:
         card = load_backend("crossbar").model_dump()
-        card["array"] |= {"rows": size + 1, "cols": size + 1, "scale": 1.0, "writing": {}}  # with the reference's lines
+        card["array"] |= {
+            "rows": size + 1,
+            "cols": size + 1,
+            "scale": 1.0,
+            "scale_by": "weight",
+            "writing": {},
+        }  # with the reference's lines
         backend = BackendCard.model_validate(card | {"write_modes": ["outer"]})
         self.generator = torch.Generator().manual_seed(2)
         self.crossbar = Crossbar(mlp(size, size), backend, device, seed=3)

@@ -59,6 +59,10 @@ class Substrate(ABC):
             CapabilityError: a cycle is of a kind that the card does not list; nothing was executed.
         """
 
+    def card_of(self, coupling: int) -> BackendCard:
+        """The card as it is for one coupling: what its schedules are compiled for."""
+        return self.backend
+
     def read(self, coupling: int) -> Tensor:
         """What the hardware holds for one coupling, in the shape of its weights."""
         raise CapabilityError(

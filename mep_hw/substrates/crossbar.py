@@ -23,6 +23,7 @@ from torch import Tensor
 from mep_hw.array import lowered
 from mep_hw.array.bank import Bank
 from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE, Phase
+from mep_hw.array.mapping import fitted
 from mep_hw.array.sliced import Sliced
 from mep_hw.array.verify import Written
 from mep_hw.cards.schema import BackendCard, DeviceCard
@@ -61,23 +62,21 @@ class Crossbar(Substrate):
                 rule, fix = "is not for cells in arrays", "use outer, row or cell; bias digital; complex_states false"
                 value = getattr(backend, field)
                 raise CapabilityError(f"backend {backend.name}", field, value, rule=rule, fix=fix)
-        if backend.array.slices > 1 and (mode := write_mode(backend, device)) != "cell":
-            raise CapabilityError(
-                f"backend {backend.name}", "array.slices", backend.array.slices,
-                rule=f"only write mode cell writes more than one, and write_modes choose {mode} for {device.name}",
-                fix="set write_modes to [cell], or slices to 1",
-            )  # fmt: skip
-        kind = Sliced if backend.array.slices > 1 else Bank
+        self.cards: list[BackendCard] = []
         self.banks: list[Bank | Sliced | None] = []
         for coupling, weights in zip(model.couplings, model.weights, strict=True):
             if any(pool.kind == "max" for pool in coupling.after):
                 rule = "max pooling behind weights needs products that an array does not read"
                 raise ModelError(f"coupling {coupling.name}", "pool", "max", rule=rule, fix="use average pooling")
+            options = fitted(backend.array, weights)
+            self.cards.append(backend.model_copy(update={"array": options}))
             if isinstance(coupling.operator, Identity):
                 self.banks.append(None)
                 continue
+            check_slices(self.cards[-1], device)
+            kind = Sliced if options.slices > 1 else Bank
             shape = tuple(weights.flatten(1).shape)
-            self.banks.append(kind(backend.array, device, (shape[0], shape[1]), self.generator, self.dtype))
+            self.banks.append(kind(options, device, (shape[0], shape[1]), self.generator, self.dtype))
         self.noisy = _noisy(backend)
         self._phase: Phase = FREE
         self._fixed = [self.tensor(w) for w in model.weights]  # of couplings without cells; others give the shape
@@ -91,6 +90,9 @@ class Crossbar(Substrate):
         self._phase = FREE if nudge is None else torch.where(nudge.beta > 0, POSITIVE, NEGATIVE)
         energy = self._energy if self.record_energy else None
         return integrate(self.model, self, self.backend, inputs, nudge, start, noisy=self.noisy, energy=energy)
+
+    def card_of(self, coupling: int) -> BackendCard:
+        return self.cards[coupling]
 
     def couple(self, c: int, source: Tensor, add: Tensor | None) -> Tensor:
         coupling, bank = self.model.couplings[c], self.banks[c]
@@ -141,8 +143,9 @@ class Crossbar(Substrate):
         if bank is None:
             self._fixed[coupling] = self.tensor(weights)
             return Cost(cycles=1)
-        assert self.backend.array is not None  # checked when this was made
-        writing = self.backend.array.writing
+        array = self.cards[coupling].array
+        assert array is not None  # checked when this was made
+        writing = array.writing
         done = bank.write(self.tensor(weights).flatten(1), writing.tolerance, writing.iterations)
         return Cost(None, done.energy, done.rounds, done.slots, done.pulses, None)
 
@@ -218,3 +221,13 @@ def _noisy(backend: BackendCard) -> bool:
 
 def _each(phase: Phase, rows: int) -> Phase:
     return phase.repeat_interleave(rows) if isinstance(phase, Tensor) and rows > 1 else phase
+
+
+def check_slices(card: BackendCard, device: DeviceCard) -> None:
+    """Raises CapabilityError where weights over several arrays would be written without a look."""
+    if card.array is not None and card.array.slices > 1 and (mode := write_mode(card, device)) != "cell":
+        raise CapabilityError(
+            f"backend {card.name}", "array.slices", card.array.slices,
+            rule=f"only write mode cell writes more than one, and write_modes choose {mode} for {device.name}",
+            fix="set write_modes to [cell], or slices to 1",
+        )  # fmt: skip

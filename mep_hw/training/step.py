@@ -117,9 +117,8 @@ class TrainingStep:
             # Without weights nothing decays: a decayed bias only shifts the units' working point.
             lr = self.bias_lr[n - 1] * factor
             updates[key], new[key] = self.rules[key].step(measured, self.memory[key], lr=lr)
-        cards = substrate.backend, substrate.device
         schedules = {  # all of them before any is executed: one that is refused leaves every weight as it was
-            c: compile(updates[key], self.owed.get(key), *cards, substrate.generator)
+            c: compile(updates[key], self.owed.get(key), substrate.card_of(c), substrate.device, substrate.generator)
             for c, key in ((c, f"weights.{c}") for c in self.couplings)
         }
         # Only now, so that a rule that refuses leaves all as it was. A checkpoint stores plain rows; in another layout

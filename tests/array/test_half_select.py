@@ -203,7 +203,9 @@ def test_cells_without_pulses_cannot_be_disturbed() -> None:
 def test_a_disturbed_machine_trains_and_shows_it() -> None:
     """One step of outer products: the realised change is short by twice the share, see the module's formula."""
     writing = {"disturb": 0.1}
-    backend = card("crossbar", array__writing=writing, write_modes=["outer"])
+    backend = card(
+        "crossbar", array__writing=writing, write_modes=["outer"], array__scale=1.5, array__scale_by="weight"
+    )
     cells = device("gokmen-vlasov", spread=None, noise=None)
     array = machines.build(mep_hw.mlp(6, 5, 3), backend, cells, 0)
     update = 0.2 * torch.randn(5, 6, generator=torch.Generator().manual_seed(0))

@@ -87,7 +87,7 @@ def test_row_writes_owe_what_is_less_than_a_pulse_and_pay_it_later() -> None:
     """Cells without spread or noise: what the weights gained and what is owed add up to what was intended."""
     p = problem("mlp", dtype=torch.float32)
     cells = device("gokmen-vlasov", spread=None, noise=None)
-    array = machines.build(p.model, card("crossbar"), cells, 0)
+    array = machines.build(p.model, card("crossbar", array__scale=1.5, array__scale_by="weight"), cells, 0)
     training = TrainingStep(array, make("centered", 0.1), Sgd(), lr=0.002)
     total = [torch.zeros_like(array.read(c)) for c in range(3)]
     start = [array.read(c) for c in range(3)]
@@ -97,7 +97,7 @@ def test_row_writes_owe_what_is_less_than_a_pulse_and_pay_it_later() -> None:
         for whole, update in zip(total, contrast.weights, strict=True):
             assert update is not None
             whole += 0.002 * dense(update)
-    unit = 0.5 * 0.0016
+    unit = 1.5 * 0.0016
     for c, whole in enumerate(total):
         owed = training.owed[f"weights.{c}"]
         assert float(owed.abs().max()) <= unit / 2 + 1e-7 and float(whole.abs().max()) > unit
@@ -119,7 +119,7 @@ def test_verified_writes_owe_what_was_read_back() -> None:
 
 def test_a_cell_at_its_bound_is_not_owed_more_and_more() -> None:
     p = problem("mlp", dtype=torch.float32)
-    training = step(p.model, 5.0, "ecram", write_modes=["cell"], array__scale=0.2)
+    training = step(p.model, 5.0, "ecram", write_modes=["cell"], array__scale=0.2, array__scale_by="weight")
     for _ in range(3):
         (contrast,) = training.estimator.contrasts(training.substrate, p.x.float(), p.y.float())
         training._apply(contrast, p.x.float(), 1.0)  # pyright: ignore[reportPrivateUsage]

@@ -10,20 +10,23 @@ from problems import problem
 
 import mep_hw
 from mep_hw import machine as machines
+from mep_hw.array.bank import Bank
 from mep_hw.cards import load_device
+from mep_hw.errors import CheckpointError
 from mep_hw.estimator import make
 from mep_hw.rules import Sgd
 from mep_hw.schedule import Cell, Outer, Row, compile
 from mep_hw.substrates.crossbar import Crossbar
 from mep_hw.training.step import TrainingStep
 
+OWN: dict[str, object] = {"array__scale": 0.5, "array__scale_by": "weight"}  # sizes in weights, not in the model's own
 NOISE = {"reram-sb": 56 * 0.002, "reram-es": 75 * 0.00135}  # of one write, in weights of the cell: the presets'
 
 
 @pytest.mark.parametrize("name", list(NOISE))
 def test_scale_is_lowered_until_a_write_leaves_no_more_noise_than_allowed(name: str) -> None:
     model = mep_hw.mlp(40, 50, 10)
-    array = machines.build(model, card("crossbar", array__writing__noise_max=0.02), load_device(name), 0)
+    array = machines.build(model, card("crossbar", **OWN, array__writing__noise_max=0.02), load_device(name), 0)
     assert isinstance(array, Crossbar) and array.banks[0] is not None
     bank = array.banks[0]
     assert bank.unit == pytest.approx(0.02 / NOISE[name])
@@ -44,7 +47,7 @@ def test_scale_is_lowered_until_a_write_leaves_no_more_noise_than_allowed(name: 
 def test_noisy_cells_are_verified_where_the_card_allows_it(
     modes: list[str], noise_max: float | None, kind: type
 ) -> None:
-    backend = card("crossbar", write_modes=modes, array__writing__noise_max=noise_max)
+    backend = card("crossbar", write_modes=modes, **OWN, array__writing__noise_max=noise_max)
     (cycle,) = compile(torch.full((2, 3), 0.1), None, backend, load_device("reram-sb")).cycles
     assert isinstance(cycle, kind)
     (cycle,) = compile(torch.full((2, 3), 0.1), None, card("crossbar"), load_device("ecram")).cycles
@@ -54,7 +57,9 @@ def test_noisy_cells_are_verified_where_the_card_allows_it(
 def test_a_cell_that_missed_its_target_is_written_again() -> None:
     """With one round per write almost no cell is within the tolerance; what it misses by chance stays owed in full."""
     p = problem("mlp", dtype=torch.float32)
-    backend = card("crossbar", array__writing__iterations=1, array__writing__tolerance=0.001)
+    backend = card(
+        "crossbar", **OWN, array__writing__iterations=1, array__writing__tolerance=0.001, array__writing__noise_max=0.05
+    )
     array = machines.build(p.model, backend, device("reram-sb", spread=None, noise__cycle=0.0), 0)
     training = TrainingStep(array, make("centered", 0.1), Sgd(), lr=0.05)
     start = [array.read(c) for c in range(3)]
@@ -77,3 +82,25 @@ def test_digits_are_learned_in_place_by_noisy_cells(name: str) -> None:
     """A fifth of the default epochs; the full figures are in docs/results."""
     run = mep_hw.train(mep_hw.mlp(64, 24, 10), backend="crossbar", device=name, epochs=4, progress=False)
     assert run.test_accuracy is not None and run.test_accuracy >= 0.75
+
+
+def test_sizes_of_an_array_follow_the_largest_initial_weight_of_each_coupling() -> None:
+    model = mep_hw.mlp(6, 5, 3)
+    model.weights[1].zero_()
+    array = machines.build(model, card("crossbar"), load_device("ecram"), 0)
+    assert isinstance(array, Crossbar)
+    for c, unit in enumerate((float(model.weights[0].abs().max()), 1.0)):
+        own, bank = array.card_of(c).array, array.banks[c]
+        assert own is not None and isinstance(bank, Bank)
+        sizes = own.scale, own.writing.tolerance, own.writing.noise_max, bank.unit
+        assert sizes == pytest.approx((2 * unit, 0.02 * unit, 0.18 * unit, 2 * unit))
+        bank.set(torch.full(bank.weights.shape, 100.0))
+        assert float(bank.weights.mean()) == pytest.approx(2 * unit * 1.1724, rel=0.06)  # ecram's upper bound
+
+
+def test_a_snapshot_of_cells_for_weights_of_another_size_is_refused() -> None:
+    one, other = mep_hw.mlp(6, 5, 3), mep_hw.mlp(6, 5, 3)
+    other.weights[0].mul_(3.0)
+    made, target = (machines.build(m, card("crossbar"), load_device("ecram"), 0) for m in (one, other))
+    with pytest.raises(CheckpointError, match="array: scale = .* is not .*, that of these arrays; restore into"):
+        target.restore(made.snapshot())
