@@ -36,6 +36,11 @@ CLEAN: dict[str, object] = {
 }  # fmt: skip
 
 
+BY_WEIGHT: dict[str, object] = {
+    "array__scale": 1.5, "array__scale_by": "weight", "array__writing": {"tolerance": 0.01},
+}  # fmt: skip
+
+
 def build(model: Model, cells: str = "ideal", seed: int = 0, **changes: object) -> Crossbar:
     made = machines.build(model, card("crossbar", **changes), load_device(cells), seed)
     assert isinstance(made, Crossbar)
@@ -87,7 +92,7 @@ def test_row_writes_owe_what_is_less_than_a_pulse_and_pay_it_later() -> None:
     """Cells without spread or noise: what the weights gained and what is owed add up to what was intended."""
     p = problem("mlp", dtype=torch.float32)
     cells = device("gokmen-vlasov", spread=None, noise=None)
-    array = machines.build(p.model, card("crossbar", array__scale=1.5, array__scale_by="weight"), cells, 0)
+    array = machines.build(p.model, card("crossbar", **BY_WEIGHT), cells, 0)
     training = TrainingStep(array, make("centered", 0.1), Sgd(), lr=0.002)
     total = [torch.zeros_like(array.read(c)) for c in range(3)]
     start = [array.read(c) for c in range(3)]
@@ -106,7 +111,7 @@ def test_row_writes_owe_what_is_less_than_a_pulse_and_pay_it_later() -> None:
 
 def test_verified_writes_owe_what_was_read_back() -> None:
     p = problem("mlp", dtype=torch.float32)
-    training = step(p.model, 0.1, "ecram", write_modes=["cell"])
+    training = step(p.model, 0.1, "ecram", write_modes=["cell"], **BY_WEIGHT)
     before = [training.substrate.read(c) for c in range(3)]
     (contrast,) = training.estimator.contrasts(training.substrate, p.x.float(), p.y.float())
     training._apply(contrast, p.x.float(), 1.0)  # pyright: ignore[reportPrivateUsage]
@@ -119,7 +124,7 @@ def test_verified_writes_owe_what_was_read_back() -> None:
 
 def test_a_cell_at_its_bound_is_not_owed_more_and_more() -> None:
     p = problem("mlp", dtype=torch.float32)
-    training = step(p.model, 5.0, "ecram", write_modes=["cell"], array__scale=0.2, array__scale_by="weight")
+    training = step(p.model, 5.0, "ecram", write_modes=["cell"], **BY_WEIGHT | {"array__scale": 0.2})
     for _ in range(3):
         (contrast,) = training.estimator.contrasts(training.substrate, p.x.float(), p.y.float())
         training._apply(contrast, p.x.float(), 1.0)  # pyright: ignore[reportPrivateUsage]
