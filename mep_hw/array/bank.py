@@ -10,8 +10,6 @@ modelled, and a round of write and verify is pulsed line by line.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -92,15 +90,14 @@ class Bank:
         self.cells.set(self._aims(weights))
         self.show(refresh=True)
 
-    def pulse(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> Written:
-        """Up and down pulses of every weight, (out, in) integers; rounds and slots are those of one such write.
+    def pulse(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> float | None:
+        """Up and down pulses of every weight, (out, in) integers; returns their energy (J), None where it is unknown.
 
         Args:
             trains: whose coincidences the pulses are; None: they are written line by line.
         """
         pulses = (torch.stack([up, down]), torch.stack([down, up])) if self.pair else (up[None], down[None])
-        slots = int(up.amax()) + int(down.amax())  # a pair takes them at once
-        return replace(self._pulsed(*pulses, trains), slots=slots)
+        return self._pulsed(*pulses, trains)
 
     def verify(self, cycle: Cell) -> Written:
         """Write and verify, see `mep_hw.schedule.Cell`: by the device's law of programming, or else by pulses.
@@ -158,8 +155,8 @@ class Bank:
         """What the cells stand for, (out, in), by the mean of READS reads of every cell."""
         return self._joined(torch.stack([self.cells.read() for _ in range(READS)]).mean(0))
 
-    def _pulsed(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> Written:
-        """One round: pulse the cells, (arrays, out, in), and disturb those that are half-selected."""
+    def _pulsed(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> float | None:
+        """Pulse the cells, (arrays, out, in), disturb those that are half-selected, and return the energy (J)."""
         half = None
         if self.disturb:
             lines = self.tiled.rows, self.tiled.cols
@@ -168,7 +165,7 @@ class Bank:
         self.cells.pulse(up, down)
         if half is not None:
             self.cells.disturb(*(self.disturb * slots.to(self.dtype) for slots in half))
-        return Written(1, int(up.amax()) + int(down.amax()), int(up.sum()) + int(down.sum()), energy)
+        return energy
 
     def signal(self) -> Tensor:
         """Drives that a unit state on one word line at a time gives, (in, out), the mean of READS reads each."""

@@ -40,14 +40,14 @@ class Written:
 
 
 def by_pulses(
-    cells: Cells, aims: Tensor, tolerance: float, iterations: int, pulse: Callable[[Tensor, Tensor], Written]
+    cells: Cells, aims: Tensor, tolerance: float, iterations: int, pulse: Callable[[Tensor, Tensor], float | None]
 ) -> Written:
     """Bring `cells` to `aims` by pulses; all tensors in the cells' shape.
 
     Args:
         tolerance: largest error that is left alone, in units of the cells' weight.
         iterations: most rounds of pulses and reads.
-        pulse: applies up and down pulses to the cells, one round.
+        pulse: applies up and down pulses to the cells and returns their energy (J), None where it is unknown.
     """
     step = cells.card.dw_min.value
     done, share, last = Written(0, 0, 0, 0.0), torch.ones_like(aims), torch.zeros_like(aims)
@@ -63,7 +63,9 @@ def by_pulses(
         wanted = torch.where(error.abs() > tolerance, wanted, 0.0).int()
         if not bool(wanted.any()):
             break
-        done += pulse(wanted.clamp(min=0), -wanted.clamp(max=0))
+        up, down = wanted.clamp(min=0), -wanted.clamp(max=0)
+        energy = pulse(up, down)
+        done += Written(1, int(up.amax()) + int(down.amax()), int(wanted.abs().sum()), energy)
     return done
 
 

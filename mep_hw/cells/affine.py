@@ -119,6 +119,7 @@ class Affine(GaussianResponse):
         self.down = Line(-down - down_slope * reference, down_slope, sigma * down if constant else None, sigma)
         self.smooth = (self.up.slope < _LARGEST) & (self.down.slope < _LARGEST)
         self.sure = bool(self.smooth.all())
+        self.never = torch.zeros_like(up).masked_fill_(~self.smooth, torch.inf)
 
     def step(self, weight: Tensor, up: bool, cell: Cell) -> tuple[Tensor, Tensor]:
         line = self.up if up else self.down
@@ -136,7 +137,7 @@ class Affine(GaussianResponse):
         top, spread = self.up.advance(weight, None, up, cell)
         end, spread = self.down.advance(top, spread, down, cell)
         lowest, highest = torch.minimum(weight, end), torch.maximum(weight, top)
-        return Moments(end, spread, lowest, highest, self.smooth[cell], self.sure)
+        return Moments(end, spread, lowest, highest if self.sure else highest.add_(self.never[cell]))
 
     def safe(self, weight: Tensor, up: bool, low: Tensor, high: Tensor, reach: float) -> Tensor:
         # Steps and noise never grow on the way, so n pulses come to n |m| and sqrt(n) s at most.
@@ -149,7 +150,8 @@ class Affine(GaussianResponse):
 
     def part(self, cells: Tensor) -> Affine:
         some = copy(self)
-        some.up, some.down, some.smooth = self.up.part(cells), self.down.part(cells), self.smooth[cells]
+        some.up, some.down = self.up.part(cells), self.down.part(cells)
+        some.smooth, some.never = self.smooth[cells], self.never[cells]
         return some
 
 

@@ -55,7 +55,8 @@ class Curved(GaussianResponse):
     def many(self, weight: Tensor, up: Tensor, down: Tensor, cell: Cell = ALL) -> Moments:
         top, variance, smooth_up = self._advance(weight, torch.zeros_like(weight), up, True, cell)
         end, variance, smooth_down = self._advance(top, variance, down, False, cell)
-        return Moments(end, variance, torch.minimum(weight, end), top, smooth_up & smooth_down)
+        highest = top.masked_fill(~(smooth_up & smooth_down), torch.inf)
+        return Moments(end, variance, torch.minimum(weight, end), highest)
 
     def _advance(
         self, weight: Tensor, variance: Tensor, n: Tensor, up: bool, cell: Cell

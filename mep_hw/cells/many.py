@@ -29,24 +29,25 @@ def pulsed(
     (cells,), counts whole numbers."""
     new = torch.empty_like(weight)
     near: list[Tensor] = []  # numbers of the cells that may meet a bound, or that the response cannot predict
+    blind: list[Tensor] = []  # which of them are of the second kind
     for start in range(0, len(weight), _BLOCK):
         cell = slice(start, start + _BLOCK)
         moments = response.many(weight[cell], up[cell].to(weight), down[cell].to(weight), cell)
         if moments is None:
             near.append(torch.arange(start, start + len(new[cell]), device=weight.device))
+            blind.append(torch.ones_like(near[-1], dtype=torch.bool))
             continue
         low, high, deviation = traits.low[cell], traits.high[cell], moments.variance.clamp_(min=0).sqrt_()
         torch.addcmul(moments.mean, deviation, normal_like(deviation, generator), out=new[cell])
         new[cell].clamp_(low, high)
         room = torch.minimum(high - moments.highest, moments.lowest - low).sub_(deviation, alpha=_REACH)
-        if not moments.sure:
-            room.masked_fill_(~moments.holds, -1)
         found = (room <= 0).nonzero().flatten()
-        # One predicted pulse is drawn exactly, bounds or not, and stuck cells are where their bounds are.
-        again = (up[cell][found] + down[cell][found] > 1) | ~moments.holds[found]
-        near.append(found[again & ~traits.stuck[cell][found]] + start)
+        near.append(found + start)
+        blind.append(moments.highest[found].isinf())
     cells = torch.cat(near) if near else up[:0].long()
     if cells.numel():
+        # One predicted pulse is drawn exactly, bounds or not, and stuck cells are where their bounds are.
+        cells = cells[((up[cells] + down[cells] > 1) | torch.cat(blind)) & ~traits.stuck[cells]]
         now, part, own = weight[cells], response.part(cells), traits.part(cells)
         for counts, is_up in ((up, True), (down, False)):
             now = _carefully(part, own, now, counts[cells], is_up, generator)

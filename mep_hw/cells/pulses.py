@@ -23,15 +23,13 @@ ALL = slice(None)
 
 @dataclass
 class Moments:
-    """A cell's weight after many pulses as if it had no bounds: mean and variance, the lowest and highest mean on the
-    way, and where the prediction holds; each (cells,). `sure`: it is known to hold everywhere."""
+    """A cell's weight after many pulses as if it had no bounds: mean and variance, and the lowest and highest mean on
+    the way, the latter infinite where the prediction does not hold; each (cells,)."""
 
     mean: Tensor
     variance: Tensor
     lowest: Tensor
     highest: Tensor
-    holds: Tensor
-    sure: bool = False
 
 
 class PulseResponse(ABC):

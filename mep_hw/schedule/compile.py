@@ -100,11 +100,12 @@ def pulse_step(backend: BackendCard, device: DeviceCard | None) -> float:
 
 def predict(schedule: Schedule, backend: BackendCard, device: DeviceCard | None) -> Cost:
     """Cost before execution: cycles, slots and pulses where they are known, the sum over all cycles."""
-    costs = [_predict(cycle, backend, device) for cycle in schedule.cycles]
+    costs = [predict_cycle(cycle, backend, device) for cycle in schedule.cycles]
     return sum(costs[1:], costs[0]) if costs else Cost.none()
 
 
-def _predict(cycle: Cycle, backend: BackendCard, device: DeviceCard | None) -> Cost:
+def predict_cycle(cycle: Cycle, backend: BackendCard, device: DeviceCard | None) -> Cost:
+    """The same for one cycle."""
     if isinstance(cycle, Registers):
         return Cost(cycles=1, slots=0, pulses=0)  # no card describes its host, so time and energy are unknown
     if not isinstance(cycle, Outer | Row):

@@ -119,11 +119,12 @@ def _drawn(chances: Tensor, slots: Tensor, generator: torch.Generator) -> Tensor
     A line fires where a random whole number below 2^15 is less than its chance times 2^15. That is rounded at random,
     once a cycle, so that the mean stays exact.
     """
-    share = (chances.T.abs() * _LEVELS).add_(torch.rand(chances.T.shape, generator=generator, device=chances.device))
+    chances = chances.T.contiguous()  # cycles by lines from here on, as the trains are
+    share = (chances.abs() * _LEVELS).add_(torch.rand(chances.shape, generator=generator, device=chances.device))
     share.clamp_(max=_LEVELS)  # float32 may have rounded it up
-    limits, signs = share.int().to(torch.int16), chances.T.sign().to(torch.int16)  # 2^15 becomes -2^15
+    limits, signs = share.int().to(torch.int16), chances.sign().to(torch.int16)  # 2^15 becomes -2^15
     cycle = torch.arange(len(slots), device=slots.device).repeat_interleave(slots)
-    trains = torch.empty(len(cycle), len(chances), dtype=torch.int8, device=chances.device)
+    trains = torch.empty(len(cycle), chances.shape[1], dtype=torch.int8, device=chances.device)
     for part, some in zip(trains.split(_BLOCK), cycle.split(_BLOCK), strict=True):
         fires = _whole_numbers(part.numel(), generator).view_as(part)
         # The difference wraps to the right one even from -2^15, and its sign fills all bits: a mask without comparison.

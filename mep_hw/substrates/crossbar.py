@@ -25,14 +25,13 @@ from mep_hw.array.bank import Bank
 from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE, Phase
 from mep_hw.array.mapping import fitted
 from mep_hw.array.sliced import Sliced
-from mep_hw.array.verify import Written
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.coupling import Identity
 from mep_hw.errors import CapabilityError, ModelError
 from mep_hw.flow import integrate
 from mep_hw.model import Model, total_energy
-from mep_hw.schedule import Cell, Cost, Cycle, Outer, Row, Schedule, predict
-from mep_hw.schedule.compile import pulse_time, takes_pulses, write_mode
+from mep_hw.schedule import Cell, Cost, Cycle, Outer, Row, Schedule
+from mep_hw.schedule.compile import predict_cycle, pulse_time, takes_pulses, write_mode
 from mep_hw.schedule.trains import coincidences
 from mep_hw.state import Nudge, Settled, State
 from mep_hw.substrates.base import Substrate
@@ -123,15 +122,11 @@ class Crossbar(Substrate):
                 )  # fmt: skip
         assert bank is not None  # a schedule has cycles
         worn = self._wear()
-        done = reduce(add, [self._execute(bank, cycle) for cycle in schedule.cycles])
+        cost = reduce(add, [self._execute(bank, cycle) for cycle in schedule.cycles])
         bank.tick()
         bank.show()
-        cost = predict(schedule, self.backend, self.device)
-        if schedule.verifies:  # what that takes is known only now
-            time = None if done.slots is None else pulse_time(done.slots, self.device)
-            cost = replace(cost, time_s=time, cycles=done.rounds, slots=done.slots, pulses=done.pulses)
         after = self._wear()
-        return replace(cost, energy_j=done.energy, wear_max=None if worn is None or after is None else after - worn)
+        return replace(cost, wear_max=None if worn is None or after is None else after - worn)
 
     def read(self, coupling: int) -> Tensor:
         bank, fixed = self.banks[coupling], self._fixed[coupling]
@@ -187,13 +182,17 @@ class Crossbar(Substrate):
         ]
         self.generator.set_state(tensors["generator"])
 
-    def _execute(self, bank: Bank | Sliced, cycle: Cycle) -> Written:
-        if isinstance(cycle, Cell):
-            return bank.verify(cycle)
+    def _execute(self, bank: Bank | Sliced, cycle: Cycle) -> Cost:
+        if isinstance(cycle, Cell):  # what that takes is known only now
+            done = bank.verify(cycle)
+            time = None if done.slots is None else pulse_time(done.slots, self.device)
+            return Cost(time, done.energy, done.rounds, done.slots, done.pulses, None)
         assert isinstance(bank, Bank) and isinstance(cycle, Outer | Row)  # apply has refused the others
         if isinstance(cycle, Outer):
-            return bank.pulse(*coincidences(cycle), cycle)
-        return bank.pulse(cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0))
+            energy = bank.pulse(*coincidences(cycle), cycle)
+        else:
+            energy = bank.pulse(cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0))
+        return replace(predict_cycle(cycle, self.backend, self.device), energy_j=energy)
 
     def _executes(self, bank: Bank | Sliced, cycle: Cycle) -> bool:
         return isinstance(cycle, Cell) or (isinstance(bank, Bank) and takes_pulses(self.device))
