@@ -161,7 +161,7 @@ class Bank:
         if self.disturb:
             lines = self.tiled.rows, self.tiled.cols
             half = in_rows(up, down, *lines) if trains is None else in_outer(trains, up, down)
-        energy = pulse_energy(self.device, self.cells.weights, up, down, half)
+        energy = pulse_energy(self.device, lambda: self.cells.weights, up, down, half)
         self.cells.pulse(up, down)
         if half is not None:
             self.cells.disturb(*(self.disturb * slots.to(self.dtype) for slots in half))

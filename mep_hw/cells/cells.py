@@ -26,6 +26,7 @@ from mep_hw.cells.laws import programming_deviation
 from mep_hw.cells.many import pulsed
 from mep_hw.cells.pulses import normal_like, one_by_one
 from mep_hw.cells.respond import respond
+from mep_hw.cells.tally import Tally
 from mep_hw.cells.traits import draw, write_noise
 from mep_hw.errors import CapabilityError, CheckpointError
 
@@ -50,8 +51,7 @@ class Cells:
         zero = torch.zeros(self._cells, dtype=dtype, device=generator.device)
         self._stored = zero.clamp(self.traits.low, self.traits.high)
         self._offset = zero.clone()  # write noise
-        self._up = torch.zeros(self._cells, dtype=torch.int64, device=generator.device)
-        self._down = self._up.clone()
+        self._up, self._down = (Tally(self._cells, generator.device) for _ in range(2))
         self.write_noise = write_noise(card)
         self.clock = Clock(card, self._stored, generator)
         self._programmed = False
@@ -80,12 +80,12 @@ class Cells:
     @property
     def up_count(self) -> Tensor:
         """Up pulses that each cell has had, int64."""
-        return self._up.view(self.shape).clone()
+        return self._up.total().view(self.shape).clone()
 
     @property
     def down_count(self) -> Tensor:
         """Down pulses that each cell has had, int64."""
-        return self._down.view(self.shape).clone()
+        return self._down.total().view(self.shape).clone()
 
     def set(self, weights: Tensor) -> None:
         """Put the cells at `weights`, held within their bounds, without programming error and without pulses."""
@@ -186,7 +186,7 @@ class Cells:
     def wear(self) -> Tensor | None:
         """Pulses of each cell as a share of its endurance; None: the card does not know it."""
         endurance = self.card.electrical.endurance.value
-        return None if endurance is None else (self._up + self._down).view(self.shape) / endurance
+        return None if endurance is None else (self._up.total() + self._down.total()).view(self.shape) / endurance
 
     def snapshot(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs to go on bit for bit, the generator's state included."""
@@ -211,8 +211,8 @@ class Cells:
         self.generator.set_state(tensors["generator"])
 
     def _pulses_done(self, up: Tensor, down: Tensor) -> None:
-        self._up += up
-        self._down += down
+        self._up.add(up)
+        self._down.add(down)
         if self.write_noise or self.clock.notices:
             self._wrote(up + down > 0, self._stored)
 
@@ -227,5 +227,5 @@ class Cells:
     def _state(self) -> dict[str, Tensor]:
         t = self.traits
         own = {"low": t.low, "high": t.high, "step_up": t.up, "step_down": t.down, "stuck": t.stuck}
-        now = {"stored": self._stored, "offset": self._offset, "up": self._up, "down": self._down}
+        now = {"stored": self._stored, "offset": self._offset, "up": self._up.total(), "down": self._down.total()}
         return own | {f"extra.{name}": value for name, value in t.extra.items()} | now | self.clock.tensors()

@@ -7,25 +7,33 @@ wires and drivers. A half-selected cell counts with half of the voltage, where s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from mep_hw.cards.schema import DeviceCard
 
 
 def pulse_energy(
-    card: DeviceCard, weights: Tensor, up: Tensor, down: Tensor, half: tuple[Tensor, Tensor] | None = None
+    card: DeviceCard, weights: Callable[[], Tensor], up: Tensor, down: Tensor, half: tuple[Tensor, Tensor] | None = None
 ) -> float | None:
-    """Joules for `up` and `down` pulses on cells that hold `weights`, all of one shape; None where the card does not
-    know voltage, width, conductance or range.
+    """Joules for `up` and `down` pulses on cells that hold `weights()`, all of one shape; None where the card does not
+    know voltage, width, conductance or range, and then nobody asks for the weights.
 
     half: slots up and down at half of the voltage, see `mep_hw.array.half_select`; None: there are none.
     """
-    e = card.electrical
-    width, v_up, v_down = e.pulse_width.value, e.voltage_up.value, e.voltage_down.value
-    g_min, g_max, low, high = e.g_min.value, e.g_max.value, card.w_min.value, card.w_max.value
-    if width is None or v_up is None or v_down is None or g_min is None or g_max is None or low is None or high is None:
+    known = _known(card)
+    if None in known:
         return None
-    conductance = g_min + (g_max - g_min) * ((weights.double() - low) / (high - low)).clamp(0, 1)
+    width, v_up, v_down, g_min, g_max, low, high = (value for value in known if value is not None)
+    conductance = g_min + (g_max - g_min) * ((weights().double() - low) / (high - low)).clamp(0, 1)
     if half is not None:
         up, down = up + half[0] / 4, down + half[1] / 4
     return float((conductance * (v_up**2 * up + v_down**2 * down)).sum()) * width
+
+
+def _known(card: DeviceCard) -> tuple[float | None, ...]:
+    """Pulse width, both voltages, the range of conductance and that of weights."""
+    e = card.electrical
+    numbers = e.pulse_width, e.voltage_up, e.voltage_down, e.g_min, e.g_max, card.w_min, card.w_max
+    return tuple(number.value for number in numbers)

@@ -34,10 +34,11 @@ def pulsed(
         cell = slice(start, start + _BLOCK)
         moments = response.many(weight[cell], up[cell].to(weight), down[cell].to(weight), cell)
         if moments is None:
+            new[cell] = weight[cell]
             near.append(torch.arange(start, start + len(new[cell]), device=weight.device))
             blind.append(torch.ones_like(near[-1], dtype=torch.bool))
             continue
-        low, high, deviation = traits.low[cell], traits.high[cell], moments.variance.clamp_(min=0).sqrt_()
+        low, high, deviation = traits.low[cell], traits.high[cell], moments.variance.sqrt_()
         torch.addcmul(moments.mean, deviation, normal_like(deviation, generator), out=new[cell])
         new[cell].clamp_(low, high)
         room = torch.minimum(high - moments.highest, moments.lowest - low).sub_(deviation, alpha=_REACH)
@@ -67,7 +68,7 @@ def _carefully(
         none = torch.zeros_like(leap)
         moments = response.many(weight, *((leap, none) if up else (none, leap)))
         assert moments is not None  # a response that knows what is safe predicts it
-        weight = normal_like(weight, generator).mul_(moments.variance.clamp_(min=0).sqrt_()).add_(moments.mean)
+        weight = normal_like(weight, generator).mul_(moments.variance.sqrt_()).add_(moments.mean)
         weight.clamp_(traits.low, traits.high)
         left -= leap
     return one_by_one(response, traits, weight, left.to(counts), up, generator)

@@ -177,9 +177,11 @@ def test_half_selected_slots_cost_a_quarter_of_the_energy_of_a_pulse() -> None:
     low, high = (cells.w_min.value, cells.w_max.value)
     assert low is not None and high is not None
     held, one, none = torch.tensor([(low + high) / 2], dtype=F64), torch.tensor([1]), torch.tensor([0])
-    full = pulse_energy(cells, held, one, none)
+    full = pulse_energy(cells, lambda: held, one, none)
     assert full == pytest.approx(2e-6 * 4 * 1e-6)
-    assert pulse_energy(cells, held, one, none, (3 * one, 2 * one)) == pytest.approx(full + 2e-12 * (3 * 1 + 2 * 2.25))
+    assert pulse_energy(cells, lambda: held, one, none, (3 * one, 2 * one)) == pytest.approx(
+        full + 2e-12 * (3 * 1 + 2 * 2.25)
+    )
 
 
 def test_verified_writes_mend_what_they_disturb() -> None:

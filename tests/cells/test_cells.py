@@ -156,9 +156,9 @@ def test_wear_and_energy_count_every_pulse() -> None:
         electrical__g_min=1e-6, electrical__g_max=21e-6,
     )  # fmt: skip
     weights = torch.tensor([-1.0, 0.0, 1.0])
-    energy = pulse_energy(card, weights, torch.tensor([1, 0, 3]), torch.tensor([0, 2, 0]))
+    energy = pulse_energy(card, lambda: weights, torch.tensor([1, 0, 3]), torch.tensor([0, 2, 0]))
     assert energy == pytest.approx(1e-7 * (2.25 * 1e-6 + 2 * 4.0 * 11e-6 + 3 * 2.25 * 21e-6))
-    assert pulse_energy(load_device("reram-om"), weights, weights, weights) is None
+    assert pulse_energy(load_device("reram-om"), lambda: weights, weights, weights) is None
 
 
 @pytest.mark.parametrize("name", [n for n in device_names() if n not in ("ideal", "flash-sonos")])
