@@ -35,7 +35,7 @@ DEFAULTS: dict[str, Defaults] = {
     "muon": {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.0},
     "dion": {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.0},
     "natural": {"lr": 0.06, "momentum": 0.9, "weight_decay": 0.0},
-    "hebbian": {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0},
+    "hebbian": {"lr": 0.05, "momentum": 0.0, "weight_decay": 0.0},
 }
 NAMES = tuple(DEFAULTS)
 

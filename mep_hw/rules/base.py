@@ -36,12 +36,14 @@ class Rule(ABC):
 
     needs_weights: `step` wants the present weights, which some machines must pay to read.
     needs_states: `step` wants the states behind the contrast.
+    local: the update is applied product by product, as the samples come, where a machine can.
     bias_lr: learning rate for the rule of `for_biases` where it is another one; None: the coupling's own.
     """
 
     name: str
     needs_weights: bool = False
     needs_states: bool = False
+    local: bool = False
     bias_lr: float | None = None
 
     @abstractmethod
@@ -89,6 +91,10 @@ class Wrapper(Rule):
     @property
     def needs_states(self) -> bool:  # type: ignore[override]
         return self.rule.needs_states
+
+    @property
+    def local(self) -> bool:  # type: ignore[override]
+        return self.rule.local
 
     @property
     def bias_lr(self) -> float | None:  # type: ignore[override]

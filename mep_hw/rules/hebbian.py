@@ -24,6 +24,7 @@ class Hebbian(Rule):
     """No parameters; the learning rate is the whole rule."""
 
     name = "hebbian"
+    local = True
 
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         if len(shape) > 2:

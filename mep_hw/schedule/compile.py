@@ -29,17 +29,21 @@ def compile(
     backend: BackendCard,
     device: DeviceCard | None,
     generator: torch.Generator | None = None,
+    local: bool = False,
 ) -> Schedule:
     """The schedule that realises `update` plus `residual` (None: nothing is owed) on `backend`.
 
     Args:
+        backend: as it is for one coupling, see `Substrate.card_of`.
         generator: of stochastic trains; None makes deterministic ones.
+        local: pulse the outer products of the update as they are, wherever card and device allow it.
 
     Raises:
         ScheduleError: no write mode of the card is one that the device can execute, or the update is not finite.
     """
     total = update if residual is None else _add(update, residual)
-    mode = write_mode(backend, device)
+    pulsed = local and "outer" in backend.write_modes and takes_pulses(device)
+    mode = "outer" if pulsed else write_mode(backend, device)
     if mode == "exact":
         return Schedule((Registers(total),), total)
     if not bool(checksum(total).isfinite()):

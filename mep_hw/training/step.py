@@ -21,7 +21,7 @@ from mep_hw.estimator import Continual, Estimator
 from mep_hw.model import Model
 from mep_hw.outersum import Update, checksum, dense
 from mep_hw.rules import Bounded, Memory, Rule
-from mep_hw.schedule import Cost, compile, registers
+from mep_hw.schedule import Cost, Schedule, compile, registers
 from mep_hw.state import Settled
 from mep_hw.substrates.base import Substrate
 
@@ -117,10 +117,11 @@ class TrainingStep:
             # Without weights nothing decays: a decayed bias only shifts the units' working point.
             lr = self.bias_lr[n - 1] * factor
             updates[key], new[key] = self.rules[key].step(measured, self.memory[key], lr=lr)
-        schedules = {  # all of them before any is executed: one that is refused leaves every weight as it was
-            c: compile(updates[key], self.owed.get(key), substrate.card_of(c), substrate.device, substrate.generator)
-            for c, key in ((c, f"weights.{c}") for c in self.couplings)
-        }
+        schedules: dict[int, Schedule] = {}  # all before any is executed: one refused leaves every weight as it was
+        for c in self.couplings:
+            key, card = f"weights.{c}", substrate.card_of(c)
+            update, owed, local = updates[key], self.owed.get(key), self.rules[key].local
+            schedules[c] = compile(update, owed, card, substrate.device, substrate.generator, local)
         # Only now, so that a rule that refuses leaves all as it was. A checkpoint stores plain rows; in another layout
         # the same product can round differently.
         self.memory = {key: {name: v.contiguous() for name, v in memory.items()} for key, memory in new.items()}

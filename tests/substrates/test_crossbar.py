@@ -23,7 +23,7 @@ from mep_hw.files import read_tensors
 from mep_hw.model import Model
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.rules import Sgd
-from mep_hw.schedule import Registers, Row, Schedule, compile
+from mep_hw.schedule import Cell, Outer, Registers, Row, Schedule, compile
 from mep_hw.state import Nudge
 from mep_hw.substrates.crossbar import Crossbar
 from mep_hw.training.loop import StepInfo
@@ -312,3 +312,15 @@ def test_large_arrays_with_wires_are_noticed() -> None:
     with pytest.warns(Notice, match="arrays of more than 128 lines with resistive wires"):
         build(mep_hw.mlp(150, 3), "fefet", **changes)
     build(mep_hw.mlp(100, 3), "fefet", **changes)  # a large array of which little is used; warnings are errors here
+
+
+def test_the_local_rule_pulses_outer_products_whatever_mode_others_take() -> None:
+    update = OuterSum(0.01 * torch.rand(5, 4), torch.rand(6, 4))
+    for cells in ("ecram", "reram-sb"):  # the second would be verified
+        schedule = compile(update, None, card("crossbar"), load_device(cells), torch.Generator(), local=True)
+        assert isinstance(schedule.cycles[0], Outer) and schedule.cycles[0].cycles == 4 and schedule.left is None
+    (cycle,) = compile(update, None, card("crossbar"), load_device("pcm"), torch.Generator(), local=True).cycles
+    assert isinstance(cycle, Cell)
+    run = mep_hw.train(mep_hw.mlp(64, 24, 10), backend="crossbar", rule="hebbian", epochs=6, progress=False)
+    assert run.test_accuracy is not None and run.test_accuracy > 0.75
+    assert run.cost.slots is not None and run.cost.pulses is not None and run.cost.pulses > 10_000
