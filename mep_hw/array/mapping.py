@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
-from mep_hw.cells.traits import write_noise
+from mep_hw.cells.traits import stuck_noise, write_noise
 from mep_hw.errors import CapabilityError, InputError
 
 
@@ -54,14 +54,16 @@ def fitted(options: ArrayOptions, weights: Tensor) -> ArrayOptions:
 
 
 def scale_of(options: ArrayOptions, device: DeviceCard) -> float:
-    """Weight of the model that a cell of weight 1 stands for: the card's, or less where cells are too noisy for it."""
-    noise, most = write_noise(device), options.writing.noise_max
+    """Weight of the model that a cell of weight 1 stands for: the card's, or less where cells are too noisy for it, by
+    what every write leaves by chance and by what stuck cells hold."""
+    noise, most = math.hypot(write_noise(device), stuck_noise(device)), options.writing.noise_max
     return options.scale if most is None or options.scale * noise <= most else most / noise
 
 
 def too_noisy(options: ArrayOptions, device: DeviceCard) -> bool:
     """Whether one write of a cell at the card's scale leaves more noise than the card wants."""
-    return scale_of(options, device) < options.scale
+    most = options.writing.noise_max
+    return most is not None and options.scale * write_noise(device) > most
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ over; above a spread of about 0.4 the mean bound is noticeably larger than the n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -91,6 +92,16 @@ def amount(quantity: Quantity) -> float:
 def write_noise(card: DeviceCard) -> float:
     """Standard deviation of what one write leaves by chance, in weight units of the cell; 0 where it is not known."""
     return 0.0 if card.noise is None else amount(card.noise.write) * amount(card.dw_min)
+
+
+def stuck_noise(card: DeviceCard) -> float:
+    """Root mean square of what stuck cells add to a weight, in weight units of the cell, all cells taken together."""
+    if card.stuck is None or not (share := amount(card.stuck.share)):
+        return 0.0
+    low, high = amount(card.w_min), amount(card.w_max)
+    if (reach := card.stuck.reach.value) is not None:
+        low, high = max(low, -reach), min(high, reach)
+    return math.sqrt(share * (low * low + low * high + high * high) / 3)
 
 
 def _of_family(card: DeviceCard, traits: Traits, normal: Callable[[], Tensor]) -> Traits:

@@ -122,7 +122,7 @@ def _epoch(
     total = torch.zeros((), dtype=torch.float64, device=train.x.device)
     hits = torch.zeros((), dtype=torch.int64, device=train.x.device)
     sweeps = torch.zeros((), dtype=torch.float64, device=train.x.device)
-    factor, free = 0.0, None
+    factor, free, first = 0.0, None, torch.zeros_like(total)
     for number, rows in enumerate(parts):
         # The middle of the step's interval: with a warm-up the very first step would otherwise do nothing.
         factor = schedule_factor(settings, epoch, (number + 0.5) / len(parts))
@@ -130,6 +130,8 @@ def _epoch(
         free = step(train.x[rows], target, factor)
         loss = step.substrate.model.cost.loss(free.output, target)
         total += loss.sum()
+        if epoch == 1 and number == 0:
+            first += loss.mean()
         hits += correct(free, train.y[rows]).sum()
         sweeps += free.sweeps.sum()
         if on_step is not None:
@@ -138,8 +140,9 @@ def _epoch(
         if number % LOOK_EVERY == 0 and not math.isfinite(float(total)):
             break
     mean = float(total) / len(train.x)
-    if not math.isfinite(mean) or mean > hopeless:
-        raise _diverged(settings, epoch, mean, hopeless, path)
+    limit = max(hopeless, float(first))  # a machine with broken cells starts far off, and learns all the same
+    if not math.isfinite(mean) or mean > limit:
+        raise _diverged(settings, epoch, mean, limit, path)
     wires = step.substrate.wire_error()
     bound = step.hammered()
     if bound is not None and not bound[1]:

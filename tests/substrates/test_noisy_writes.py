@@ -35,6 +35,18 @@ def test_scale_is_lowered_until_a_write_leaves_no_more_noise_than_allowed(name: 
     assert float(by_chance.std()) == pytest.approx(0.02, rel=0.07)  # 2000 cells: three standard errors are 5 %
 
 
+def test_scale_is_lowered_for_stuck_cells_too_and_these_are_written_as_others() -> None:
+    broken = device("ecram", stuck__share=0.1, spread__w_min=0.0, spread__w_max=0.0)
+    backend = card("crossbar", **OWN | {"array__scale": 1.0}, array__writing={"noise_max": 0.05})
+    array = machines.build(mep_hw.mlp(200, 50, 10), backend, broken, 0)
+    assert isinstance(array, Crossbar) and isinstance(array.banks[0], Bank)
+    bank = array.banks[0]
+    bank.set(torch.zeros(50, 200))  # what is left is what stuck cells hold
+    assert float(bank.weights.square().mean().sqrt()) == pytest.approx(0.05, rel=0.07)  # of about 1000 stuck cells
+    (cycle,) = compile(torch.full((2, 3), 0.1), None, backend, broken).cycles
+    assert isinstance(cycle, Row)
+
+
 @pytest.mark.parametrize(
     ("modes", "noise_max", "kind"),
     [
