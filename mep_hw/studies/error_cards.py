@@ -16,6 +16,7 @@ from mep_hw.cards import ArrayOptions, BackendCard, DeviceCard, load_backend, lo
 BACKEND, DEVICE = "crossbar", "ecram"
 ORIGIN = "set by the study of error sources"
 STEP = 0.0002  # weight units
+KEPT = "rows", "cols", "scale", "scale_by", "pairing", "refresh_every", "writing"  # of the array: not errors
 G_MIN, G_MAX = 0.25e-6, 25e-6  # siemens, as of phase-change cells: without a range, wires have no meaning
 
 Block = dict[str, Any]
@@ -54,7 +55,7 @@ def bundled() -> tuple[BackendCard, DeviceCard]:
 
 def _ideal_array() -> Block:
     array = bundled()[0].model_dump()["array"]
-    kept = {name: array[name] for name in ("rows", "cols", "scale", "pairing", "refresh_every", "writing")}
+    kept = {name: array[name] for name in KEPT}
     return ArrayOptions.model_validate(kept).model_dump()  # what is left out of a card is ideal
 
 
