@@ -23,13 +23,16 @@ if [ "$part" = all ] || [ "$part" = rules ]; then # goes on where it was cut off
   mep-hw study rules --task mnist --out rules
 fi
 if [ "$part" = all ] || [ "$part" = crossbar ]; then
-  for device in ecram gokmen-vlasov capacitor; do
+  for device in cpu ecram ecram-stuck gokmen-vlasov capacitor reram-sb reram-es; do
     mep-hw study accuracy --config crossbar/digits-$device.yaml --out crossbar
+  done
+  for backend in ecram cpu; do # needs MEP_HW_DATA, or downloads the files
+    mep-hw study accuracy --config crossbar/mnist-$backend.yaml --seeds 0 --out crossbar
   done
   mep-hw bench crossbar --size 512 --batch 64 --threads 1 --json | tail -n 1 > crossbar/cost.json
 fi
 if [ "$part" = all ] || [ "$part" = nonidealities ]; then # goes on where it was cut off
-  mep-hw study nonidealities --out nonidealities
+  mep-hw study nonidealities --seeds 0 --epochs 6 --out nonidealities
 fi
 if [ "$part" = all ] || [ "$part" = wires ]; then
   mep-hw study wires --out wires

@@ -91,8 +91,9 @@ class Writing(Block):
     )
     iterations: int = Field(default=20, ge=1, description="most rounds of pulses and reads of write and verify")
     noise_max: float | None = Field(
-        default=None, gt=0, description="largest write noise of a cell, in the unit of scale_by: of noisier devices "
-        "scale is lowered that far, and cells are verified where write_modes hold cell; null: no limit",
+        default=None, gt=0, description="most that a weight may be off by chance, in the unit of scale_by: cells whose "
+        "writes leave more noise are verified where write_modes hold cell, and scale is lowered until write noise and "
+        "stuck cells come to no more; null: no limit",
     )  # fmt: skip
     disturb: float = Field(
         default=0.0, ge=0, le=1, description="by what a cell moves while one of its lines alone fires, at half of the "

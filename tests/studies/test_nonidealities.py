@@ -13,7 +13,7 @@ import torch
 
 import mep_hw
 from mep_hw import machine
-from mep_hw.cards import BackendCard, DeviceCard, load_backend, load_device
+from mep_hw.cards import ArrayOptions, BackendCard, DeviceCard, load_backend, load_device
 from mep_hw.data import digits
 from mep_hw.errors import CheckpointError, DivergenceError, InputError
 from mep_hw.studies.error_cards import cards_with
@@ -104,7 +104,9 @@ def test_both_reading_directions_are_alike(source: Source) -> None:
 def test_the_base_line_is_free_of_errors() -> None:
     backend, device = cards_with({})
     assert backend.array is not None
-    ideal = type(backend.array)(rows=128, cols=128, scale=1.5, pairing="device")
+    shipped = load_backend("crossbar").array
+    assert shipped is not None
+    ideal = ArrayOptions(rows=128, cols=128, scale=2.0, scale_by="largest", pairing="device", writing=shipped.writing)
     assert backend.array == ideal
     assert numbers(backend.training.model_dump()) == numbers(load_backend("crossbar").training.model_dump())
     model = mep_hw.mlp(64, 24, 10)
@@ -115,9 +117,9 @@ def test_the_base_line_is_free_of_errors() -> None:
     assert bank is not None
     assert torch.allclose(bank.product(x), x @ built.read(0).T, atol=1e-5)
     before = built.read(0).clone()
-    ones = torch.ones(24, 64, dtype=torch.int)
+    ones, scale = torch.ones(24, 64, dtype=torch.int), 2 * float(model.weights[0].abs().max())
     bank.pulse(3 * ones, 0 * ones)  # every cell alike, whatever it holds
-    assert torch.allclose(built.read(0) - before, torch.full_like(before, 3 * 0.0002 * 1.5), atol=1e-6)
+    assert torch.allclose(built.read(0) - before, torch.full_like(before, 3 * 0.0002 * scale), atol=1e-6)
 
 
 def test_all_at_factor_one_is_the_bundled_pair() -> None:
