@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
-from mep_hw.cells.traits import stuck_noise, write_noise
+from mep_hw.cells.traits import amount, stuck_noise, write_noise
 from mep_hw.errors import CapabilityError, InputError
 
 
@@ -47,23 +47,28 @@ def fitted(options: ArrayOptions, weights: Tensor) -> ArrayOptions:
     if options.scale_by == "weight":
         return options
     unit = float(weights.abs().max()) or 1.0  # a coupling of zeros has no size of its own
-    writing, most = options.writing, options.writing.noise_max
-    sizes = {"tolerance": writing.tolerance * unit, "noise_max": None if most is None else most * unit}
+    writing = options.writing
+    sizes = {"tolerance": writing.tolerance, "noise_max": writing.noise_max, "step_max": writing.step_max}
+    sizes = {name: None if size is None else size * unit for name, size in sizes.items()}
     changes = {"scale": options.scale * unit, "scale_by": "weight", "writing": writing.model_copy(update=sizes)}
     return options.model_copy(update=changes)
 
 
 def scale_of(options: ArrayOptions, device: DeviceCard) -> float:
-    """Weight of the model that a cell of weight 1 stands for: the card's, or less where cells are too noisy for it, by
-    what every write leaves by chance and by what stuck cells hold."""
-    noise, most = math.hypot(write_noise(device), stuck_noise(device)), options.writing.noise_max
-    return options.scale if most is None or options.scale * noise <= most else most / noise
+    """Weight of the model that a cell of weight 1 stands for: the card's, or less where a weight would be off by too
+    much by chance (what every write leaves, what stuck cells hold), or moved too far by one pulse."""
+    chance, writing = math.hypot(write_noise(device), stuck_noise(device)), options.writing
+    limits = (chance, writing.noise_max), (amount(device.dw_min), writing.step_max)
+    return min([options.scale, *(most / size for size, most in limits if most is not None and size > 0)])
 
 
-def too_noisy(options: ArrayOptions, device: DeviceCard) -> bool:
-    """Whether one write of a cell at the card's scale leaves more noise than the card wants."""
-    most = options.writing.noise_max
-    return most is not None and options.scale * write_noise(device) > most
+def needs_a_look(options: ArrayOptions, device: DeviceCard) -> bool:
+    """Whether one write of a cell at the card's scale leaves more noise, or moves a weight further, than the card
+    wants."""
+    noise, step = options.writing.noise_max, options.writing.step_max
+    return (noise is not None and options.scale * write_noise(device) > noise) or (
+        step is not None and options.scale * amount(device.dw_min) > step
+    )
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,10 @@ class Writing(Block):
         "writes leave more noise are verified where write_modes hold cell, and scale is lowered until write noise and "
         "stuck cells come to no more; null: no limit",
     )  # fmt: skip
+    step_max: float | None = Field(
+        default=None, gt=0, description="largest step of one pulse, in the unit of scale_by: cells with larger steps "
+        "are verified where write_modes hold cell, and scale is lowered until theirs are no larger; null: no limit",
+    )  # fmt: skip
     disturb: float = Field(
         default=0.0, ge=0, le=1, description="by what a cell moves while one of its lines alone fires, at half of the "
         "voltage, as a share of the mean step of a pulse; 0: lines do not disturb"

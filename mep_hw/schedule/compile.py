@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mep_hw.array.mapping import pairing_of, scale_of, too_noisy
+from mep_hw.array.mapping import needs_a_look, pairing_of, scale_of
 from mep_hw.array.verify import WRITE_NOISES
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.cells.traits import write_noise
@@ -71,13 +71,13 @@ def registers(update: Update) -> Schedule:
 
 
 def write_mode(backend: BackendCard, device: DeviceCard | None) -> WriteMode:
-    """The first write mode of the card that the device can execute; `cell` where writes without a look are too noisy.
+    """The first write mode of the card that the device can execute; `cell` where writes need a look.
 
     Raises:
         ScheduleError: there is none.
     """
     modes = backend.write_modes
-    if "cell" in modes and backend.array is not None and device is not None and too_noisy(backend.array, device):
+    if "cell" in modes and backend.array is not None and device is not None and needs_a_look(backend.array, device):
         return "cell"
     for mode in modes:
         if mode in ("exact", "cell") or (mode in ("outer", "row") and takes_pulses(device)):

@@ -11,6 +11,7 @@ from problems import problem
 import mep_hw
 from mep_hw import machine as machines
 from mep_hw.array.bank import Bank
+from mep_hw.array.mapping import scale_of
 from mep_hw.cards import load_device
 from mep_hw.errors import CheckpointError
 from mep_hw.estimator import make
@@ -26,7 +27,8 @@ NOISE = {"reram-sb": 56 * 0.002, "reram-es": 75 * 0.00135}  # of one write, in w
 @pytest.mark.parametrize("name", list(NOISE))
 def test_scale_is_lowered_until_a_write_leaves_no_more_noise_than_allowed(name: str) -> None:
     model = mep_hw.mlp(40, 50, 10)
-    array = machines.build(model, card("crossbar", **OWN, array__writing__noise_max=0.02), load_device(name), 0)
+    backend = card("crossbar", **OWN, array__writing={"noise_max": 0.02})
+    array = machines.build(model, backend, load_device(name), 0)
     assert isinstance(array, Crossbar) and array.banks[0] is not None
     bank = array.banks[0]
     assert bank.unit == pytest.approx(0.02 / NOISE[name])
@@ -45,6 +47,15 @@ def test_scale_is_lowered_for_stuck_cells_too_and_these_are_written_as_others() 
     assert float(bank.weights.square().mean().sqrt()) == pytest.approx(0.05, rel=0.07)  # of about 1000 stuck cells
     (cycle,) = compile(torch.full((2, 3), 0.1), None, backend, broken).cycles
     assert isinstance(cycle, Row)
+
+
+def test_cells_of_coarse_steps_are_verified_at_a_scale_where_a_pulse_is_small_enough() -> None:
+    coarse, fine = load_device("oxide-1v5"), load_device("ecram")
+    backend = card("crossbar", **OWN, array__writing={"step_max": 0.02})
+    assert backend.array is not None
+    assert scale_of(backend.array, coarse) == pytest.approx(0.02 / 0.087204) and scale_of(backend.array, fine) == 0.5
+    kinds = [type(compile(torch.full((2, 3), 0.1), None, backend, d).cycles[0]) for d in (coarse, fine)]
+    assert kinds == [Cell, Row]
 
 
 @pytest.mark.parametrize(
@@ -104,8 +115,8 @@ def test_sizes_of_an_array_follow_the_largest_initial_weight_of_each_coupling() 
     for c, unit in enumerate((float(model.weights[0].abs().max()), 1.0)):
         own, bank = array.card_of(c).array, array.banks[c]
         assert own is not None and isinstance(bank, Bank)
-        sizes = own.scale, own.writing.tolerance, own.writing.noise_max, bank.unit
-        assert sizes == pytest.approx((2 * unit, 0.02 * unit, 0.18 * unit, 2 * unit))
+        sizes = own.scale, own.writing.tolerance, own.writing.noise_max, own.writing.step_max, bank.unit
+        assert sizes == pytest.approx((2 * unit, 0.02 * unit, 0.18 * unit, 0.06 * unit, 2 * unit))
         bank.set(torch.full(bank.weights.shape, 100.0))
         assert float(bank.weights.mean()) == pytest.approx(2 * unit * 1.1724, rel=0.06)  # ecram's upper bound
 
