@@ -83,15 +83,16 @@ class Line:
         fall = (n * self.log_q[cell]).expm1_()  # q^n - 1
         m, per_slope = self.mean(mean, cell), self.per_slope[cell]
         end = torch.addcmul(mean, m * fall, per_slope, value=-1)
-        power = None if variance is None and self.constant is not None else (1 + fall).square_()
         if self.constant is not None:
-            noise = (fall + 2).mul_(fall).mul_(self.final[cell])  # without 1 - q^2n: it cancels
-        else:
-            assert power is not None
-            square = m.square_() if variance is None else m.square_().addcmul_(self.slope[cell].square(), variance)
-            growth = (n * self.log_growth[cell]).expm1_()
-            noise = square.mul_(power).mul_(growth).mul_(per_slope).mul_(per_slope)
-        return end, noise if variance is None or power is None else noise.addcmul_(power, variance)
+            twice, final = (fall + 2).mul_(fall), self.final[cell]  # q^2n - 1, without a difference that cancels
+            if variance is None:
+                return end, twice.mul_(final)
+            return end, twice.mul_(final + variance).add_(variance).clamp_(min=0)
+        power = (1 + fall).square_()
+        square = m.square_() if variance is None else m.square_().addcmul_(self.slope[cell].square(), variance)
+        growth = (n * self.log_growth[cell]).expm1_()
+        noise = square.mul_(power).mul_(growth).mul_(per_slope).mul_(per_slope)
+        return end, noise if variance is None else noise.addcmul_(power, variance)
 
 
 class Affine(GaussianResponse):

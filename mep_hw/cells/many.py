@@ -19,6 +19,7 @@ from mep_hw.cells.traits import Traits
 
 _REACH = 4.0  # standard deviations from the bounds at which many pulses may be drawn at once
 _BLOCK = 2**15
+_GROUP = 64
 _WORTH = 4.0  # pulses per cell that a leap must take to cost less than they would one by one
 
 
@@ -42,7 +43,7 @@ def pulsed(
         torch.addcmul(moments.mean, deviation, normal_like(deviation, generator), out=new[cell])
         new[cell].clamp_(low, high)
         room = torch.minimum(high - moments.highest, moments.lowest - low).sub_(deviation, alpha=_REACH)
-        found = (room <= 0).nonzero().flatten()
+        found = _without_room(room)
         near.append(found + start)
         blind.append(moments.highest[found].isinf())
     cells = torch.cat(near) if near else up[:0].long()
@@ -54,6 +55,15 @@ def pulsed(
             now = _carefully(part, own, now, counts[cells], is_up, generator)
         new[cells] = now
     return new
+
+
+def _without_room(room: Tensor) -> Tensor:
+    """Where `room` is 0 or below: few places, so only groups whose least entry is are looked through."""
+    whole = len(room) // _GROUP * _GROUP
+    groups = room[:whole].view(-1, _GROUP)
+    hit = (groups.amin(1) <= 0).nonzero().flatten()
+    group, place = (groups[hit] <= 0).nonzero().unbind(1)
+    return torch.cat([hit[group] * _GROUP + place, (room[whole:] <= 0).nonzero().flatten() + whole])
 
 
 def _carefully(

@@ -149,6 +149,8 @@ SOURCES = (
     Source("write-noise", "what is read against what is stored", "weight", (0.01, 0.03, 0.1, 0.2),
            lambda sd: _cell("noise.write")(sd / STEP)),
     Source("stuck", "share of cells that no pulse moves", "1", (0.01, 0.05, 0.1, 0.2), _cell("stuck.share")),
+    Source("half-select", "share of a step by half a voltage on a neighbour's line", "1", (0.001, 0.003, 0.01, 0.03),
+           _array("writing.disturb")),
     Source("leak", "share of a weight lost with every update", "1", (0.0001, 0.001, 0.003, 0.01), _leak),
     Source("all", f"all errors of {BACKEND} and {DEVICE}", "times", (0.5, 1, 2, 4), _all),
 )  # fmt: skip

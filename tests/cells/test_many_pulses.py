@@ -14,6 +14,7 @@ from cell_arrays import at, cells, counts, device, mean_and_error, variance_and_
 
 from mep_hw.cards import DeviceCard, load_device
 from mep_hw.cells import Cells
+from mep_hw.cells.many import _without_room  # pyright: ignore[reportPrivateUsage]
 
 COUNT = 20000
 PULSED = ["gokmen-vlasov", "capacitor", "ecram", "ecram-mo", "reram-sb", "reram-es", "reram-om", "pcm", "fefet"]
@@ -236,3 +237,11 @@ def test_cells_that_may_cross_a_node_are_pulsed_one_by_one() -> None:
     made.set(torch.tensor([-0.15, -0.5, 0.1], dtype=torch.float64))
     moments = made.response.many(made.stored, *(torch.full((3,), n, dtype=torch.float64) for n in (30.0, 0.0)))
     assert moments is not None and moments.highest[:2].isfinite().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("cells", [1, 63, 64, 200, 1024])
+def test_every_cell_without_room_is_found(cells: int) -> None:
+    room = torch.rand(cells, generator=torch.Generator().manual_seed(cells)) - 0.1
+    room[-1] = 0.0
+    found = _without_room(room)
+    assert torch.equal(found, (room <= 0).nonzero().flatten())
