@@ -23,7 +23,7 @@ if [ "$part" = all ] || [ "$part" = rules ]; then # goes on where it was cut off
   mep-hw study rules --task mnist --out rules
 fi
 if [ "$part" = all ] || [ "$part" = crossbar ]; then
-  for device in cpu ecram ecram-stuck gokmen-vlasov capacitor reram-sb reram-es; do
+  for device in cpu ecram ecram-stuck gokmen-vlasov capacitor reram-sb reram-es oxide-1v5; do
     mep-hw study accuracy --config crossbar/digits-$device.yaml --out crossbar
   done
   for backend in ecram cpu; do # needs MEP_HW_DATA, or downloads the files
