@@ -13,7 +13,7 @@ from torch import Tensor
 from mep_hw.array.mapping import needs_a_look, pairing_of, scale_of
 from mep_hw.array.verify import WRITE_NOISES
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
-from mep_hw.cells.traits import write_noise
+from mep_hw.cells.traits import amount, write_noise
 from mep_hw.errors import ScheduleError
 from mep_hw.outersum import OuterSum, Update, checksum, dense
 from mep_hw.schedule.cost import Cost
@@ -51,8 +51,8 @@ def compile(
     assert backend.array is not None  # cards with other modes have one
     writing = backend.array.writing
     if mode == "cell":
-        noise = 0.0 if device is None else write_noise(device) * scale_of(backend.array, device)
-        carried = writing.tolerance + WRITE_NOISES * noise
+        chance = 0.0 if device is None else max(WRITE_NOISES * write_noise(device), amount(device.dw_min))
+        carried = writing.tolerance + (0.0 if device is None else chance * scale_of(backend.array, device))
         return Schedule((Cell(dense(total), writing.tolerance, writing.iterations),), total, carried=carried)
     step = pulse_step(backend, device)
     if mode == "outer":

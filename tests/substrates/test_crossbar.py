@@ -119,7 +119,7 @@ def test_verified_writes_owe_what_was_read_back() -> None:
         assert update is not None
         moved = training.substrate.read(c) - before[c]
         assert torch.allclose(moved + training.owed[f"weights.{c}"], 0.1 * dense(update), rtol=0, atol=1e-6)
-        assert 0.001 < float(training.owed[f"weights.{c}"].abs().max()) <= 0.01
+        assert 0.001 < float(training.owed[f"weights.{c}"].abs().max()) <= 0.01 + 1.5 * 0.002 + 1e-6  # and one step
 
 
 def test_a_cell_at_its_bound_is_not_owed_more_and_more() -> None:
@@ -128,7 +128,7 @@ def test_a_cell_at_its_bound_is_not_owed_more_and_more() -> None:
     for _ in range(3):
         (contrast,) = training.estimator.contrasts(training.substrate, p.x.float(), p.y.float())
         training._apply(contrast, p.x.float(), 1.0)  # pyright: ignore[reportPrivateUsage]
-    assert all(float(owed.abs().max()) <= 0.01 for owed in training.owed.values())
+    assert all(float(owed.abs().max()) <= 0.01 + 0.2 * 0.002 + 1e-6 for owed in training.owed.values())
 
 
 @pytest.mark.parametrize("mode", ["row", "outer", "cell"])
