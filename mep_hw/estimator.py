@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import cmath
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -75,7 +75,7 @@ class Pairs(Estimator):
             _require_minimum(substrate, self.beta)
         free = substrate.settle(inputs, None, start)
         batch = len(inputs)
-        beta = torch.cat([inputs.new_full((batch,), n * self.beta) for n in nodes if n])
+        beta = _strengths([n * self.beta for n in nodes if n], inputs, inputs.dtype)
         state = substrate.settle(inputs, Nudge(beta, target), free).state
         if 0 in nodes:  # only as the last one
             state = [torch.cat([a, b]) for a, b in zip(state, free.state, strict=True)]
@@ -98,8 +98,8 @@ class Holomorphic(Estimator):
         free = substrate.settle(inputs, None, start)
         batch = len(inputs)
         nodes = [cmath.rect(1.0, 2 * cmath.pi * k / self.points) for k in range(self.points)]
-        beta = torch.tensor([n * self.beta for n in nodes], dtype=inputs.dtype.to_complex(), device=inputs.device)
-        state = substrate.settle(inputs, Nudge(beta.repeat_interleave(batch), target), free).state
+        beta = _strengths([n * self.beta for n in nodes], inputs, inputs.dtype.to_complex())
+        state = substrate.settle(inputs, Nudge(beta, target), free).state
         weights = [1 / (self.points * n * self.beta * batch) for n in nodes]
         yield contour(substrate, state, weights, inputs, free)
 
@@ -175,6 +175,11 @@ def make(name: str, beta: float, points: int = 4) -> Estimator:
 
 
 NAMES = ("centered", "one_sided", "random_sign", "richardson", "holomorphic", "continual")
+
+
+def _strengths(values: Sequence[complex], inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """One strength per copy of the batch, (copies * batch,)."""
+    return torch.cat([torch.full((len(inputs),), v, dtype=dtype, device=inputs.device) for v in values])
 
 
 def _require_minimum(substrate: Substrate, beta: float) -> None:

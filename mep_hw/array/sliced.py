@@ -12,33 +12,27 @@ of the first slice stay, and those of the others are added to them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
-import torch
 from torch import Tensor
 
 from mep_hw.array.bank import Bank
 from mep_hw.array.converters import FREE, Phase
 from mep_hw.array.verify import Written
-from mep_hw.cards.array import ArrayOptions
-from mep_hw.cards.schema import DeviceCard
 from mep_hw.schedule.ir import Cell
 
 
 class Sliced:
-    """`options.slices` banks that hold weights (out, in) together; arguments and errors are those of `Bank`."""
+    """Banks, all made alike, that hold weights (out, in) together, the most significant one first.
 
-    def __init__(
-        self,
-        options: ArrayOptions,
-        device: DeviceCard,
-        shape: tuple[int, int],
-        generator: torch.Generator,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        self.banks = [Bank(options, device, shape, generator, dtype) for _ in range(options.slices)]
-        self.significance = [options.slice_base**-k for k in range(options.slices)]
+    base: how much less significant each is than the one before it.
+    """
+
+    def __init__(self, banks: Sequence[Bank], base: float) -> None:
+        self.banks = list(banks)
+        self.significance = [base**-k for k in range(len(self.banks))]
 
     @property
     def weights(self) -> Tensor:

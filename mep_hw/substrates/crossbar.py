@@ -73,9 +73,9 @@ class Crossbar(Substrate):
                 self.banks.append(None)
                 continue
             check_slices(self.cards[-1], device)
-            kind = Sliced if options.slices > 1 else Bank
-            shape = tuple(weights.flatten(1).shape)
-            self.banks.append(kind(options, device, (shape[0], shape[1]), self.generator, self.dtype))
+            rows, columns = weights.flatten(1).shape
+            slices = [Bank(options, device, (rows, columns), self.generator, self.dtype) for _ in range(options.slices)]
+            self.banks.append(slices[0] if len(slices) == 1 else Sliced(slices, options.slice_base))
         self.noisy = _noisy(backend)
         self._phase: Phase = FREE
         self._fixed = [self.tensor(w) for w in model.weights]  # of couplings without cells; others give the shape

@@ -29,7 +29,8 @@ def drawn(seed: int, scale: float = 0.3) -> Tensor:
 def sliced(name: str, slices: int, base: float = 4.0, seed: int = 0, cells: dict[str, object] | None = None) -> Sliced:
     given = {"rows": 16, "cols": 16, "pairing": "device", "slices": slices, "slice_base": base}
     made = device(name, **(cells or {}))
-    return Sliced(ArrayOptions.model_validate(given), made, SHAPE, torch.Generator().manual_seed(seed), F64)
+    array, generator = ArrayOptions.model_validate(given), torch.Generator().manual_seed(seed)
+    return Sliced([Bank(array, made, SHAPE, generator, F64) for _ in range(array.slices)], array.slice_base)
 
 
 def test_products_are_those_of_all_slices_by_their_significance() -> None:
