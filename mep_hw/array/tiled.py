@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.array.converters import FREE, Phase
+from mep_hw.array.layout import shares
 from mep_hw.array.mapping import Mapping
 from mep_hw.array.tile import Tile
 from mep_hw.cards.array import ArrayOptions
@@ -35,7 +36,7 @@ class Tiled:
             raise InputError("tiled", "weights shape", shape, rule="must be (out, in)", fix="flatten convolutions")
         spare = 1 if options.pairing == "reference" else 0  # lines that hold no weights
         self.rows, self.cols = (
-            _shares(lines, most - spare)
+            shares(lines, most - spare)
             for lines, most in zip(weights.T.shape, (options.rows, options.cols), strict=True)
         )
         self.mapping, self.shape = mapping, tuple(weights.shape)
@@ -132,12 +133,6 @@ class Tiled:
 
     def _split(self, weights: Tensor) -> list[list[Tensor]]:
         return [list(band.split(self.cols, dim=1)) for band in weights.T.split(self.rows)]
-
-
-def _shares(lines: int, room: int) -> list[int]:
-    """Lines of each array: as even as possible, so that no array is left with a few."""
-    count = -(-lines // room)
-    return [lines // count + (1 if k < lines % count else 0) for k in range(count)]
 
 
 def _sum(parts: list[Tensor]) -> Tensor:

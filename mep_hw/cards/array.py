@@ -12,6 +12,8 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from mep_hw.cards.blocks import Block
+from mep_hw.cards.circuit import Circuit
+from mep_hw.cards.physics import Electrical
 
 
 class Wires(Block):
@@ -81,6 +83,23 @@ class PhaseMismatch(Block):
 class Writing(Block):
     """How weights are changed."""
 
+    minimise: Literal["time", "energy", "wear"] | None = Field(
+        default=None, description="by what the compiler chooses among write_modes: the time or the energy of an update, "
+        "or the pulses that its cells take (wear); null: the first of write_modes that the device can execute"
+    )  # fmt: skip
+    rounding: Literal["nearest", "stochastic"] = Field(
+        default="nearest", description="of row writes to whole pulses: the rest is left to later updates, or each cell "
+        "gets one pulse more with the probability of its rest"
+    )  # fmt: skip
+    read_every: int = Field(
+        default=0, ge=0, description="weight changes after which weights are read back, so that what they miss is made "
+        "up for by later changes; 0: never, as writes without a look are trusted"
+    )  # fmt: skip
+    read_what: Literal["all", "written"] = Field(
+        default="all", description="what is read back: every word line, or only the directions of the update just "
+        "written where it has few (outer products)"
+    )  # fmt: skip
+    reads: int = Field(default=16, ge=1, description="reads of a line that are averaged when weights are read back")
     trains: Literal["stochastic", "deterministic"] = Field(
         default="stochastic", description="pulses of outer products: drawn at random, or counted and spread evenly"
     )
@@ -144,6 +163,13 @@ class ArrayOptions(Block):
     read_noise: ReadNoise = Field(default=ReadNoise(), description="noise of one cell in one read")
     phase_mismatch: PhaseMismatch = Field(default=PhaseMismatch(), description="difference of nudged from free reads")
     writing: Writing = Field(default=Writing(), description="how weights are changed")
+    circuit: Circuit | None = Field(
+        default=None, description="times and energies of drivers, lines and converters; null: unknown"
+    )
+    assumed: Electrical | None = Field(
+        default=None, description="electrical numbers to assume for a device whose card does not know them, for "
+        "estimates of time, energy and wear only; null: nothing is assumed"
+    )  # fmt: skip
 
     @field_validator("writing")
     @classmethod

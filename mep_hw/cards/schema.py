@@ -18,6 +18,7 @@ from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, fiel
 
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.blocks import Block, Name, Quantity, Text
+from mep_hw.cards.registers import RegisterFormat
 from mep_hw.cards.physics import (
     CellNoise,
     Electrical,
@@ -165,6 +166,9 @@ class BackendCard(Card):
     # strict=False for the container only: YAML has lists where the frozen card keeps a tuple.
     write_modes: Annotated[tuple[WriteMode, ...], Field(strict=False)] = Field(
         min_length=1, description="ways in which this machine can change weights, the preferred one first"
+    )
+    registers: RegisterFormat | None = Field(
+        default=None, description="number format of digital weights; null: that of compute.dtype"
     )
     bias: Literal["digital", "array"] = Field(
         default="digital", description="where biases are held: in digital registers, or in the array as weights"

@@ -8,26 +8,34 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cost:
-    """Time (s) and energy (J) of the modelled machine, counts, and wear of the most used cell (share of endurance)."""
+    """What a modelled machine spent.
+
+    time_s, energy_j: seconds and joules.
+    cycles: addressing events, one after the other; what several arrays do at once counts once.
+    slots: times at which lines can fire, polarity phases included.
+    pulses: of all cells.
+    line_pulses: of all lines, in every array and phase that drives them.
+    reads: of lines, one after the other.
+    wear_max: of the most used cell, as a share of its endurance.
+    """
 
     time_s: float | None = None
     energy_j: float | None = None
     cycles: int | None = None
     slots: int | None = None
     pulses: int | None = None
+    line_pulses: int | None = None
+    reads: int | None = None
     wear_max: float | None = None
 
     @classmethod
     def none(cls) -> Cost:
         """Nothing executed: the neutral element of addition."""
-        return cls(0.0, 0.0, 0, 0, 0, 0.0)
+        return cls(0.0, 0.0, 0, 0, 0, 0, 0, 0.0)
 
     def __add__(self, other: Cost) -> Cost:
         # Wear of one array grows with every schedule it executes, so it adds like the rest.
-        return Cost(
-            _sum(self.time_s, other.time_s), _sum(self.energy_j, other.energy_j), _sum(self.cycles, other.cycles),
-            _sum(self.slots, other.slots), _sum(self.pulses, other.pulses), _sum(self.wear_max, other.wear_max),
-        )  # fmt: skip
+        return Cost(*(_sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(Cost)))
 
     def as_dict(self) -> dict[str, float | int | None]:
         return {f.name: getattr(self, f.name) for f in fields(Cost)}

@@ -54,7 +54,7 @@ def outer(update: Update, step: float, generator: torch.Generator | None) -> Out
         trains = _at_start(words, slots), _spread(bits, slots)
     else:
         trains = _drawn(words, slots, generator), _drawn(bits, slots, generator)
-    return Outer(*trains, cycles=len(slots))
+    return Outer(*trains, lengths=tuple(slots.tolist()))
 
 
 def check_pulses(count: float) -> None:
