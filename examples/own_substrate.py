@@ -7,9 +7,10 @@ settling. A machine that settles by itself leaves `couple` and `couple_back` out
 from pathlib import Path
 
 import mep_hw
+from mep_hw.compiler import predict
 from mep_hw.errors import CapabilityError
 from mep_hw.outersum import add_into_
-from mep_hw.schedule import Registers, predict
+from mep_hw.schedule import Registers
 from mep_hw.settle import settle
 
 CARD = Path(__file__).with_name("own_substrate.yaml")

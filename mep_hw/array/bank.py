@@ -14,18 +14,29 @@ import torch
 from torch import Tensor
 
 from mep_hw.array.converters import FREE, Phase
-from mep_hw.array.half_select import in_outer, in_rows
-from mep_hw.array.mapping import mapping_of, pairing_of, scale_of, two_sided
+from mep_hw.array.drivers import Drivers
+from mep_hw.array.electrics import electrics
+from mep_hw.array.layout import layout
+from mep_hw.array.mapping import (
+    cell_tolerance,
+    in_cells,
+    mapping_of,
+    pairing_of,
+    reachable,
+    scale_of,
+    two_sided,
+)
+from mep_hw.array.spent import of_read
 from mep_hw.array.supported import check_writing, tell_of_size
 from mep_hw.array.tiled import Tiled
-from mep_hw.array.verify import Written, by_pulses
+from mep_hw.array.verify import by_pulses
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.physics import Unknown
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
-from mep_hw.cells.energy import pulse_energy
 from mep_hw.errors import CheckpointError
-from mep_hw.schedule.ir import Cell, Outer
+from mep_hw.schedule.cost import Cost
+from mep_hw.schedule.ir import Cell, Outer, Read, Refresh, Row
 
 READS = 64  # that are averaged in a measurement: a single read is mostly noise and rounding
 
@@ -56,8 +67,11 @@ class Bank:
         self.options = options.model_copy(update={"pairing": pairing, "scale": scale_of(options, device)})
         self.device, self.pair = device, pairing == "differential"
         self.unit = self.options.scale / (2 if self.pair and self.two_sided else 1)
-        self.cells = Cells(device, (2 if self.pair else 1, *shape), generator, dtype)
-        self.disturb, self.drop = options.writing.disturb, options.writing.drop_exponent
+        place, writing = layout(shape, options, device), options.writing
+        self.cells = Cells(device, (place.arrays, *shape), generator, dtype)
+        known = electrics(options, device)
+        self.drivers = Drivers(self.cells, place, known, not self.two_sided, writing.disturb)
+        self.drop = writing.drop_exponent
         self._steps = torch.empty(0)  # of each cell, as a share of its own, where voltages drop: see `show`
         check_writing(options, device)
         mapping = mapping_of(self.options, pairing, device)
@@ -65,6 +79,7 @@ class Bank:
         tell_of_size(options, self.tiled.rows + self.tiled.cols)
         self._stale, self._uncalibrated, self.dtype = 0, 0, dtype
         self.gain = 1.0  # of all drives, digital; makes up for drift
+        self._first = self.cells.pulses.clone()
         self.show(refresh=True)
 
     @property
@@ -90,41 +105,58 @@ class Bank:
         self.cells.set(self._aims(weights))
         self.show(refresh=True)
 
-    def pulse(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> float | None:
-        """Up and down pulses of every weight, (out, in) integers; returns their energy (J), None where it is unknown.
+    def outer(self, trains: Outer) -> Cost:
+        """Pulse every weight where its lines coincide."""
+        return self.drivers.outer(trains).cost()
 
-        Args:
-            trains: whose coincidences the pulses are; None: they are written line by line.
-        """
-        pulses = (torch.stack([up, down]), torch.stack([down, up])) if self.pair else (up[None], down[None])
-        return self._pulsed(*pulses, trains)
+    def rows(self, cycle: Row) -> Cost:
+        """Pulse weights line by line."""
+        return self.drivers.rows(cycle.pulses, cycle.along).cost()
 
-    def verify(self, cycle: Cell) -> Written:
+    def verify(self, cycle: Cell) -> Cost:
         """Write and verify, see `mep_hw.schedule.Cell`: by the device's law of programming, or else by pulses.
 
         Raises:
             CapabilityError: the device knows neither.
         """
-        # Nobody asks a cell for what its kind cannot hold: it would be pulsed to death.
-        low, high = self.device.w_min.value, self.device.w_max.value
-        aims = self._aims(self.weights + cycle.change.flatten(1)).clamp(
-            -torch.inf if low is None else low, torch.inf if high is None else high
-        )
-        tolerance = cycle.tolerance / (self.unit * len(aims))  # the errors of a pair add up
+        aims = reachable(self.weights + cycle.change.flatten(1), self.options, self.device)
+        tolerance = cell_tolerance(cycle.tolerance, self.options, self.device)
         if self.device.family == "ideal":
             self.cells.set(aims)
-            return Written(1, None, None, None)
+            return Cost(cycles=1)
         if not isinstance(self.device.programming, Unknown):
             self.cells.program(aims, (aims - self.cells.read()).abs() > tolerance)
-            return Written(None, None, None, None)
-        return by_pulses(self.cells, aims, tolerance, cycle.iterations, self._pulsed)
+            return Cost()  # no source says how many pulses that takes
+        return by_pulses(self.drivers, aims, tolerance, cycle.iterations).cost()
 
-    def write(self, weights: Tensor, tolerance: float, iterations: int) -> Written:
+    def refresh(self, cycle: Refresh) -> Cost:
+        """Write the weights found by a read anew."""
+        found, cost = self.look(Read(None, READS))
+        return cost + self.verify(Cell(found - self.weights, cycle.tolerance, cycle.iterations))
+
+    def look(self, cycle: Read) -> tuple[Tensor, Cost]:
+        """The mean of reads through the converters, weights (out, in) or basis^T W (k, in), and what it took."""
+        self._present(refresh=False)
+        if cycle.basis is None:
+            found = self.signal(cycle.reads).T * self.gain
+        else:
+            states = cycle.basis.T.to(self.dtype)
+            found = torch.stack([self.product_transposed(states) for _ in range(cycle.reads)]).mean(0)
+        spent = of_read(cycle, self.drivers.layout, self.drivers.electrics, self.cells.weights)
+        return found, spent.cost()
+
+    def write(self, weights: Tensor, tolerance: float, iterations: int) -> Cost:
         """Programming to `weights` (out, in) by write and verify; products see it with the wires solved anew."""
         self.gain = 1.0
         done = self.verify(Cell(weights - self.weights, tolerance, iterations))
         self.show(refresh=True)
+        self._first = self.cells.pulses.clone()
         return done
+
+    @property
+    def counted(self) -> Tensor:
+        """Pulses of each cell since it was programmed last, int64."""
+        return self.cells.pulses - self._first
 
     def tick(self) -> None:
         """Let the time of one weight update pass."""
@@ -144,8 +176,8 @@ class Bank:
 
     def wear(self) -> float | None:
         """Wear of the most used cell, as a share of its endurance; None: the card does not know it."""
-        worn = self.cells.wear()
-        return None if worn is None else float(worn.max())
+        endurance = self.drivers.electrics.endurance
+        return None if endurance is None else float(self.cells.pulses.max()) / endurance
 
     def wire_error(self) -> float:
         """The largest of the tiles', see `Tile.wire_error`."""
@@ -155,22 +187,10 @@ class Bank:
         """What the cells stand for, (out, in), by the mean of READS reads of every cell."""
         return self._joined(torch.stack([self.cells.read() for _ in range(READS)]).mean(0))
 
-    def _pulsed(self, up: Tensor, down: Tensor, trains: Outer | None = None) -> float | None:
-        """Pulse the cells, (arrays, out, in), disturb those that are half-selected, and return the energy (J)."""
-        half = None
-        if self.disturb:
-            lines = self.tiled.rows, self.tiled.cols
-            half = in_rows(up, down, *lines) if trains is None else in_outer(trains, up, down)
-        energy = pulse_energy(self.device, lambda: self.cells.weights, up, down, half)
-        self.cells.pulse(up, down)
-        if half is not None:
-            self.cells.disturb(*(self.disturb * slots.to(self.dtype) for slots in half))
-        return energy
-
-    def signal(self) -> Tensor:
-        """Drives that a unit state on one word line at a time gives, (in, out), the mean of READS reads each."""
+    def signal(self, reads: int = READS) -> Tensor:
+        """Drives that a unit state on one word line at a time gives, (in, out), the mean of `reads` reads each."""
         lines = torch.eye(self.cells.shape[2], dtype=self.dtype, device=self.cells.generator.device)
-        return torch.stack([self.tiled.product(lines) for _ in range(READS)]).mean(0)
+        return torch.stack([self.tiled.product(lines) for _ in range(reads)]).mean(0)
 
     def make_up(self, before: Tensor) -> None:
         """Set the gain by which the signal now comes closest to what it was, see `signal`."""
@@ -187,10 +207,7 @@ class Bank:
                 else only every `refresh_every` and `calibrate_every` calls.
         """
         self._stale = 0 if refresh else (self._stale + 1) % self.options.refresh_every
-        if self.tiled.plain:
-            self.tiled.show(self.weights)
-        else:
-            self.tiled.hold(self.cells.weights * self.options.scale, self.two_sided, self._stale == 0)
+        self._present(self._stale == 0)
         if self.drop is not None and self._stale == 0:
             self._steps = self.tiled.written_share() ** self.drop
             self.cells.weaken(self._steps)
@@ -201,7 +218,7 @@ class Bank:
 
     def snapshot(self) -> dict[str, Tensor]:
         """Cells, wear, clock and solutions of the wires, to go on from bit for bit."""
-        tensors = {f"cells.{name}": value for name, value in self.cells.snapshot().items()}
+        tensors = {f"cells.{name}": value for name, value in self.cells.snapshot().items()} | {"first": self._first}
         tensors |= {f"tiles.{name}": value for name, value in self.tiled.snapshot().items()}
         if self.drop is not None:
             tensors["steps"] = self._steps
@@ -223,12 +240,19 @@ class Bank:
         self.cells.restore({name.removeprefix("cells."): v for name, v in tensors.items() if name.startswith("cells.")})
         self.tiled.restore({name.removeprefix("tiles."): v for name, v in tensors.items() if name.startswith("tiles.")})
         self._stale, self._uncalibrated = int(tensors["stale"]), int(tensors["uncalibrated"])
-        self.gain = float(tensors["gain"])
+        self.gain, self._first = float(tensors["gain"]), tensors["first"].clone()
         if self.drop is not None:
             self._steps = tensors["steps"].clone()
             self.cells.weaken(self._steps)
         if self.tiled.plain:
             self.tiled.show(self.weights)
+
+    def _present(self, refresh: bool) -> None:
+        """Products see the cells as they are, with the wires solved anew or as they were."""
+        if self.tiled.plain:
+            self.tiled.show(self.weights)
+        else:
+            self.tiled.hold(self.cells.weights * self.options.scale, self.two_sided, refresh)
 
     def _amplified(self, drives: Tensor) -> Tensor:
         return drives if self.gain == 1.0 else drives.mul_(self.gain)
@@ -239,8 +263,4 @@ class Bank:
 
     def _aims(self, weights: Tensor) -> Tensor:
         """What each cell should hold for `weights`, (arrays, out, in)."""
-        if not self.pair:
-            return weights[None] / self.unit
-        if self.two_sided:
-            return torch.stack([weights, -weights]) / (2 * self.unit)
-        return torch.stack([weights.clamp(min=0), (-weights).clamp(min=0)]) / self.unit
+        return in_cells(weights, self.options, self.device)

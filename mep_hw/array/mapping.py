@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from mep_hw.cards.array import ArrayOptions
-from mep_hw.cards.schema import DeviceCard
+from mep_hw.cards.response import Pulsed, Table
+from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.cells.traits import amount, stuck_noise, write_noise
 from mep_hw.errors import CapabilityError, InputError
 
@@ -69,6 +70,53 @@ def needs_a_look(options: ArrayOptions, device: DeviceCard) -> bool:
     return (noise is not None and options.scale * write_noise(device) > noise) or (
         step is not None and options.scale * amount(device.dw_min) > step
     )
+
+
+def takes_pulses(options: ArrayOptions, device: DeviceCard) -> bool:
+    """Whether weights on such an array can be pulsed up and down: by cells with a known step that hold both signs, or
+    by pairs of one sign that are refreshed before both of their cells are full."""
+    if device.dw_min.value is None or device.w_min.value is None or not isinstance(device.response, Pulsed | Table):
+        return False
+    return device.w_min.value < 0 or options.writing.refresh_every > 0
+
+
+def pulse_step(options: ArrayOptions, device: DeviceCard) -> float:
+    """Change of the model's weight by one pulse on a cell in the middle of its range."""
+    assert device.dw_min.value is not None  # of cells that take pulses
+    return scale_of(options, device) * device.dw_min.value
+
+
+def weight_range(backend: BackendCard, device: DeviceCard | None) -> tuple[float | None, float | None]:
+    """Lowest and highest weight of the model that cells of nominal bounds stand for; None: no such bound."""
+    if device is None:
+        return None, None
+    scale = 1.0 if backend.array is None else scale_of(backend.array, device)
+    low, high = (None if v is None else scale * v for v in (device.w_min.value, device.w_max.value))
+    return (None if high is None else -high, high) if low is not None and low >= 0 else (low, high)
+
+
+def in_cells(weights: Tensor, options: ArrayOptions, device: DeviceCard) -> Tensor:
+    """What each cell should hold for weights (out, in) of the model, (arrays, out, in) in weights of the cell."""
+    scale = scale_of(options, device)
+    if pairing_of(options, device) == "reference":
+        return weights[None] / scale
+    if two_sided(device):
+        return torch.stack([weights, -weights]) / scale
+    return torch.stack([weights.clamp(min=0), (-weights).clamp(min=0)]) / scale
+
+
+def reachable(weights: Tensor, options: ArrayOptions, device: DeviceCard) -> Tensor:
+    """The same, within what such cells can hold: nobody asks a cell for more, or it would be pulsed to death."""
+    low, high = device.w_min.value, device.w_max.value
+    return in_cells(weights, options, device).clamp(
+        -math.inf if low is None else low, math.inf if high is None else high
+    )
+
+
+def cell_tolerance(tolerance: float, options: ArrayOptions, device: DeviceCard) -> float:
+    """That of each cell, in its own weight, for one of the model's weight; the errors of a pair add up."""
+    pair = pairing_of(options, device) == "differential"
+    return tolerance / (scale_of(options, device) * (2 if pair and not two_sided(device) else 1))
 
 
 @dataclass(frozen=True)

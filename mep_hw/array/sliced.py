@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
+import torch
 from torch import Tensor
 
 from mep_hw.array.bank import Bank
 from mep_hw.array.converters import FREE, Phase
-from mep_hw.array.verify import Written
+from mep_hw.schedule.cost import Cost
 from mep_hw.schedule.ir import Cell
 
 
@@ -52,23 +53,28 @@ class Sliced:
         """Drives (batch, in) from states (batch, out)."""
         return self._sum([bank.product_transposed(states, phase) for bank in self.banks])
 
-    def verify(self, cycle: Cell) -> Written:
+    def verify(self, cycle: Cell) -> Cost:
         """Write and verify slice by slice, each to the tolerance of the cycle in its own weights."""
         missing = self.weights + cycle.change.flatten(1)
-        done: list[Written] = []
+        done: list[Cost] = []
         for bank, significance in zip(self.banks, self.significance, strict=True):
             change = missing / significance - bank.weights
             done.append(bank.verify(Cell(change, cycle.tolerance, cycle.iterations)))
             missing = missing - significance * bank.measured()
         return reduce(add, done)
 
-    def write(self, weights: Tensor, tolerance: float, iterations: int) -> Written:
+    def write(self, weights: Tensor, tolerance: float, iterations: int) -> Cost:
         """Programming, see `Bank.write`."""
         for bank in self.banks:
             bank.gain = 1.0
         done = self.verify(Cell(weights - self.weights, tolerance, iterations))
         self.show(refresh=True)
         return done
+
+    @property
+    def counted(self) -> Tensor:
+        """Pulses of the cells of all slices, see `Bank.counted`."""
+        return torch.stack([bank.counted for bank in self.banks])
 
     def show(self, refresh: bool = False) -> None:
         """Let products see what the cells hold now, see `Bank.show`."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
+from mep_hw.array.mapping import takes_pulses
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.errors import CapabilityError, Notice
-from mep_hw.schedule.compile import takes_pulses
 
 LINES = 128  # of one array up to which wires are solved in a fraction of a second: docs/wires.md
 
@@ -34,7 +34,7 @@ def check_writing(options: ArrayOptions, device: DeviceCard) -> None:
     """
     writing = options.writing
     wrong = "disturb" if writing.disturb else "drop_exponent" if writing.drop_exponent is not None else None
-    if wrong is not None and not takes_pulses(device):
+    if wrong is not None and not takes_pulses(options, device):
         raise CapabilityError(
             f"device {device.name}", "response.family", device.family,
             rule=f"array.writing.{wrong} is about pulses, and these cells take none in both directions",

@@ -1,56 +1,37 @@
-"""Write and verify: pulse, read, and pulse again what is off by more than a tolerance, all cells in every round.
+"""Write and verify: pulse, read, and pulse again what is off by more than a tolerance, word line by word line.
 
 Steps larger than the card's mean overshoot: a cell that was passed by gets half of its share from then on. An error
-within the noise of a write is drawn anew by one pulse and not worked off.
+within the noise of a write is drawn anew by one pulse and not worked off. All lines are computed at once, and counted
+as machines execute them: a line is read, and while a cell is off pulsed and read again, before the next one's turn.
 
 Not valid for cells that a pulse moves the other way than it should in the mean: they are pulsed until rounds are over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from mep_hw.cells import Cells
+from mep_hw.array.drivers import Drivers
+from mep_hw.array.spent import Spent
 
 WRITE_NOISES = 2.0  # standard deviations of write noise that an error must exceed to be worked off
 
 
-@dataclass(frozen=True)
-class Written:
-    """What a write did: rounds of pulses, the slots of these rounds, pulses of all cells, and their energy (J).
-
-    Of programming by a law no source says how many pulses it takes, so the figures are None.
-    """
-
-    rounds: int | None
-    slots: int | None
-    pulses: int | None
-    energy: float | None
-
-    def __add__(self, other: Written) -> Written:
-        return Written(
-            _sum(self.rounds, other.rounds), _sum(self.slots, other.slots), _sum(self.pulses, other.pulses),
-            _sum(self.energy, other.energy),
-        )  # fmt: skip
-
-
-def by_pulses(
-    cells: Cells, aims: Tensor, tolerance: float, iterations: int, pulse: Callable[[Tensor, Tensor], float | None]
-) -> Written:
-    """Bring `cells` to `aims` by pulses; all tensors in the cells' shape.
+def by_pulses(drivers: Drivers, aims: Tensor, tolerance: float, iterations: int) -> Spent:
+    """Bring cells to `aims` (arrays, out, in) by pulses.
 
     Args:
         tolerance: largest error that is left alone, in units of the cells' weight.
         iterations: most rounds of pulses and reads.
-        pulse: applies up and down pulses to the cells and returns their energy (J), None where it is unknown.
     """
+    cells = drivers.cells
     step = cells.card.dw_min.value
-    done, share, last = Written(0, 0, 0, 0.0), torch.ones_like(aims), torch.zeros_like(aims)
+    share, last = torch.ones_like(aims), torch.zeros_like(aims)
+    active = torch.ones(len(drivers.layout.bits), aims.shape[2])  # lines that are read, (columns of the grid, in)
+    done = drivers.read(active)
     for _ in range(iterations):
         error = aims - cells.read()
         wanted = error.sign()
@@ -63,11 +44,16 @@ def by_pulses(
         wanted = torch.where(error.abs() > tolerance, wanted, 0.0).int()
         if not bool(wanted.any()):
             break
-        up, down = wanted.clamp(min=0), -wanted.clamp(max=0)
-        energy = pulse(up, down)
-        done += Written(1, int(up.amax()) + int(down.amax()), int(wanted.abs().sum()), energy)
+        spent = drivers.lines((wanted.clamp(min=0), -wanted.clamp(max=0)))
+        off = wanted.ne(0).any(0)
+        active = torch.stack([part.any(0) for part in off.split(drivers.layout.bits)]).float()
+        done += _settled(spent, drivers) + drivers.read(active)
     return done
 
 
-def _sum(a: Any, b: Any) -> Any:
-    return None if a is None or b is None else a + b
+def _settled(spent: Spent, drivers: Drivers) -> Spent:
+    """With the time that cells need after their pulses before they can be read."""
+    pause = drivers.electrics.circuit.settle_s
+    if spent.busy_s is None or pause is None:
+        return replace(spent, busy_s=None)
+    return replace(spent, busy_s=spent.busy_s + spent.cycles * pause)

@@ -84,8 +84,12 @@ class Writing(Block):
     """How weights are changed."""
 
     minimise: Literal["time", "energy", "wear"] | None = Field(
-        default=None, description="by what the compiler chooses among write_modes: the time or the energy of an update, "
-        "or the pulses that its cells take (wear); null: the first of write_modes that the device can execute"
+        default=None, description="by what the compiler chooses among write_modes: the time or the energy of an "
+        "update, or the pulses of its cells (wear); null: the first of write_modes that the device can execute"
+    )  # fmt: skip
+    rank_max: int | None = Field(
+        default=None, ge=1, description="most outer products of one update, the strongest ones; the rest is left to "
+        "later updates; null: no limit"
     )  # fmt: skip
     rounding: Literal["nearest", "stochastic"] = Field(
         default="nearest", description="of row writes to whole pulses: the rest is left to later updates, or each cell "
@@ -98,6 +102,10 @@ class Writing(Block):
     read_what: Literal["all", "written"] = Field(
         default="all", description="what is read back: every word line, or only the directions of the update just "
         "written where it has few (outer products)"
+    )  # fmt: skip
+    refresh_every: int = Field(
+        default=0, ge=0, description="weight changes after which pairs of cells that hold one sign only are written "
+        "anew, as pulses fill both of their cells; 0: never, and such pairs are verified instead of pulsed"
     )  # fmt: skip
     reads: int = Field(default=16, ge=1, description="reads of a line that are averaged when weights are read back")
     trains: Literal["stochastic", "deterministic"] = Field(

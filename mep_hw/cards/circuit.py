@@ -14,7 +14,7 @@ from mep_hw.cards.blocks import Block
 class Circuit(Block):
     """Times in seconds, energies in joules."""
 
-    gap_s: float | None = Field(default=None, ge=0, description="time between two write pulses, in seconds")
+    gap_s: float = Field(default=0.0, ge=0, description="time between two write pulses, in seconds")
     settle_s: float | None = Field(
         default=None, ge=0, description="time after the last pulse of a write before cells can be read, in seconds"
     )

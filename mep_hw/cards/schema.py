@@ -18,7 +18,6 @@ from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, fiel
 
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.blocks import Block, Name, Quantity, Text
-from mep_hw.cards.registers import RegisterFormat
 from mep_hw.cards.physics import (
     CellNoise,
     Electrical,
@@ -32,6 +31,7 @@ from mep_hw.cards.physics import (
     Spread,
     Stuck,
 )
+from mep_hw.cards.registers import RegisterFormat
 from mep_hw.cards.response import Pulsed, Response, Table
 
 Target = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]

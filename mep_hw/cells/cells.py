@@ -87,6 +87,11 @@ class Cells:
         """Down pulses that each cell has had, int64."""
         return self._down.total().view(self.shape).clone()
 
+    @property
+    def pulses(self) -> Tensor:
+        """Pulses that each cell has had in both directions, int64."""
+        return (self._up.total() + self._down.total()).view(self.shape)
+
     def set(self, weights: Tensor) -> None:
         """Put the cells at `weights`, held within their bounds, without programming error and without pulses."""
         target = flatten(weights, "weights", self.shape).to(self._stored)
@@ -186,7 +191,7 @@ class Cells:
     def wear(self) -> Tensor | None:
         """Pulses of each cell as a share of its endurance; None: the card does not know it."""
         endurance = self.card.electrical.endurance.value
-        return None if endurance is None else (self._up.total() + self._down.total()).view(self.shape) / endurance
+        return None if endurance is None else self.pulses / endurance
 
     def snapshot(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs to go on bit for bit, the generator's state included."""

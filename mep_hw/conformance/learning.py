@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mep_hw import estimator, rules
+from mep_hw.compiler import registers
 from mep_hw.conformance.problems import KINDS, Problem, problem, problems, tasks
 from mep_hw.conformance.report import Finding, above, at_least, at_most, fact
 from mep_hw.conformance.subject import Running, Subject, held, held_biases, start
@@ -22,7 +23,6 @@ from mep_hw.data import Data
 from mep_hw.gradcheck import gradient_check
 from mep_hw.model import load
 from mep_hw.outersum import dense
-from mep_hw.schedule import registers
 from mep_hw.train import train
 
 FIRST_ORDER = ("one_sided", "random_sign", "continual")  # their error is of order beta: held to a lower cosine only

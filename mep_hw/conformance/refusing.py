@@ -15,18 +15,20 @@ from torch import Tensor
 
 from mep_hw import estimator
 from mep_hw.cards.schema import WriteMode
+from mep_hw.compiler import compile
 from mep_hw.conformance.problems import problem
 from mep_hw.conformance.report import Finding, fact
 from mep_hw.conformance.subject import Running, Subject, held, start
 from mep_hw.errors import CapabilityError, InputError
-from mep_hw.schedule import Cell, Cycle, Outer, Registers, Row, Schedule, compile
+from mep_hw.schedule import Cell, Cycle, Hold, Outer, Read, Refresh, Registers, Row, Schedule
 
 
 @dataclass(frozen=True)
 class Example:
-    """A kind of cycle: the write mode whose cards execute it, and one that changes these weights a little."""
+    """A kind of cycle: the write mode whose cards execute it (None: every card with an array), and one of that kind
+    that changes these weights a little, or takes a look at them."""
 
-    mode: WriteMode
+    mode: WriteMode | None
     cycle: Callable[[Tensor], Cycle]
 
 
@@ -36,7 +38,7 @@ def _registers(weights: Tensor) -> Cycle:
 
 def _outer(weights: Tensor) -> Cycle:
     out, inputs = weights.flatten(1).shape
-    return Outer(torch.ones(1, inputs, dtype=torch.int8), torch.ones(1, out, dtype=torch.int8), 1)
+    return Outer(torch.ones(1, inputs, dtype=torch.int8), torch.ones(1, out, dtype=torch.int8), (1,))
 
 
 def _row(weights: Tensor) -> Cycle:
@@ -52,6 +54,9 @@ EXAMPLES: dict[type, Example] = {
     Outer: Example("outer", _outer),
     Row: Example("row", _row),
     Cell: Example("cell", _cell),
+    Refresh: Example(None, lambda _: Refresh(0.01, 10)),
+    Read: Example(None, lambda _: Read(None, 1)),
+    Hold: Example(None, lambda _: Hold(0.0)),
 }
 
 
@@ -69,7 +74,8 @@ def refuse(subject: Subject) -> Iterator[Finding]:
     known = subject.schedule(run.machine, c, small)
     yield _refuses(run, "unknown", c, Schedule((*known.cycles, cast("Cycle", Unheard())), known.intended))
     for kind, example in EXAMPLES.items():
-        if example.mode not in subject.card.write_modes:
+        card = subject.card
+        if (example.mode not in card.write_modes) if example.mode else card.array is None:
             cycles = (*known.cycles, example.cycle(weights))
             yield _refuses(run, kind.__name__, c, Schedule(cycles, known.intended))
     # Not validated: no real card lists a mode that nobody has heard of.

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from mep_hw import machine
 from mep_hw.cards.schema import BackendCard, Conformance, DeviceCard
+from mep_hw.compiler import compile
 from mep_hw.conformance.problems import Problem
 from mep_hw.model import Model
 from mep_hw.outersum import Update
-from mep_hw.schedule import Schedule, compile
+from mep_hw.schedule import Schedule
 from mep_hw.state import Nudge
 from mep_hw.substrates.base import Substrate
 

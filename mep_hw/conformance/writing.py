@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from mep_hw.array.mapping import scale_of
+from mep_hw.array.mapping import weight_range
+from mep_hw.compiler import predict, registers
 from mep_hw.conformance.problems import problem
 from mep_hw.conformance.report import Finding, at_least, at_most, fact
 from mep_hw.conformance.subject import Running, Subject, held_biases, rounding, start
 from mep_hw.errors import CapabilityError
 from mep_hw.outersum import OuterSum, Update, dense
-from mep_hw.schedule import Cost, Schedule, predict, registers
-from mep_hw.substrates.base import Substrate
+from mep_hw.schedule import Cost, Schedule
 
 SHARE = 0.1  # norm of an intended change, as a share of the weights' norm
 REPEATS = 8  # times that an inexact machine realises the same change, for its mean
@@ -60,8 +60,10 @@ def residual(subject: Subject) -> Iterator[Finding]:
                 schedule = subject.schedule(run.machine, c, part, owed)
                 realised = _realised(run, c, schedule)
                 total += dense(part).double()
-                left = torch.zeros_like(realised) if schedule.left is None else schedule.left.double()
-                owed = (dense(schedule.intended).double() + left - realised).to(run.machine.dtype)
+                left = torch.zeros_like(realised)
+                if schedule.left is not None:
+                    left += dense(schedule.left).view_as(realised)
+                owed = (dense(schedule.intended).double().view_as(realised) + left - realised).to(run.machine.dtype)
                 worst_owed = max(worst_owed, float(owed.abs().max()))
             assert owed is not None  # the loop ran
             gap = run.machine.read(c).double() - initial + owed.double() - total
@@ -75,7 +77,7 @@ def bounds(subject: Subject) -> Iterator[Finding]:
     slack = 1 + subject.bars.range_spread
     run = start(subject, problem("mlp"))
     for c in run.machine.model.trainable:
-        low, high = _range(run.machine, c)
+        low, high = weight_range(run.machine.card_of(c), run.machine.device)
         reach = 3 * max([10.0, *(abs(v) for v in (low, high) if v is not None)])
         for change in (reach, -3 * reach):
             run.machine.apply(c, subject.schedule(run.machine, c, torch.full_like(run.machine.read(c), change)))
@@ -88,16 +90,6 @@ def bounds(subject: Subject) -> Iterator[Finding]:
             if low is not None:
                 least = float(weights.min())
                 yield at_least(f"weights {c}: smallest after an update by {change:g}", least, low * slack - round_off)
-
-
-def _range(machine: Substrate, c: int) -> tuple[float | None, float | None]:
-    """Lowest and highest weight of the model that cells of nominal bounds stand for; None: no such bound."""
-    device, array = machine.device, machine.card_of(c).array
-    if device is None:
-        return None, None
-    scale = 1.0 if array is None else scale_of(array, device)
-    low, high = (None if v is None else scale * v for v in (device.w_min.value, device.w_max.value))
-    return (None if high is None else -high, high) if low is not None and low >= 0 else (low, high)
 
 
 def cost(subject: Subject) -> Iterator[Finding]:

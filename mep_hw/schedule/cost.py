@@ -13,7 +13,7 @@ class Cost:
     time_s, energy_j: seconds and joules.
     cycles: addressing events, one after the other; what several arrays do at once counts once.
     slots: times at which lines can fire, polarity phases included.
-    pulses: of all cells.
+    pulses: of all cells. Counts are whole numbers, but means where a prediction cannot know them.
     line_pulses: of all lines, in every array and phase that drives them.
     reads: of lines, one after the other.
     wear_max: of the most used cell, as a share of its endurance.
@@ -21,11 +21,11 @@ class Cost:
 
     time_s: float | None = None
     energy_j: float | None = None
-    cycles: int | None = None
-    slots: int | None = None
-    pulses: int | None = None
-    line_pulses: int | None = None
-    reads: int | None = None
+    cycles: float | None = None
+    slots: float | None = None
+    pulses: float | None = None
+    line_pulses: float | None = None
+    reads: float | None = None
     wear_max: float | None = None
 
     @classmethod

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.errors import ScheduleError
-from mep_hw.outersum import OuterSum, Update, dense
+from mep_hw.outersum import OuterSum
 from mep_hw.schedule.ir import Outer
 
 MOST = 1e5  # pulses of one cell by one update; more than any cell has states, so that lr must be wrong
@@ -29,18 +29,17 @@ _BLOCK = 128  # slots drawn at once, which fit the processor's cache
 _LEVELS = 2**15  # of a chance: random numbers of 16 bits are cheap, and their differences must keep a sign
 
 
-def outer(update: Update, step: float, generator: torch.Generator | None) -> Outer:
-    """Trains that realise `update` (out, in) in the mean.
+def outer(factors: OuterSum, step: float, generator: torch.Generator | None) -> Outer:
+    """Trains that realise the sum of these outer products in the mean, one cycle for each.
 
     Args:
-        update: factors as they are, or a dense matrix, which is decomposed into its singular directions.
         step: weight change of one pulse.
         generator: of stochastic trains; None makes deterministic ones.
 
     Raises:
         ScheduleError: the update takes more than MOST pulses.
     """
-    left, right = _factors(update)
+    left, right = factors.left * factors.scale, factors.right
     peaks = left.abs().amax(0), right.abs().amax(0)
     expected = peaks[0] * peaks[1] / step
     check_pulses(float(expected.sum()))
@@ -102,15 +101,6 @@ def _digits(trains: Tensor, shift: int) -> Tensor:
     """-1, 0, 1 as 2^shift, 0, 1 in float32, by the parabola through these points."""
     fires, base = trains.float(), 2.0**shift
     return fires.mul((base + 1) / 2).sub_((base - 1) / 2).mul_(fires)
-
-
-def _factors(update: Update) -> tuple[Tensor, Tensor]:
-    if isinstance(update, OuterSum):
-        return update.left * update.scale, update.right
-    left, values, right = torch.linalg.svd(dense(update).flatten(1), full_matrices=False)
-    real = values > values[0] * (max(left.shape[0], right.shape[1]) * torch.finfo(values.dtype).eps)  # not rounding
-    root = values[real].sqrt()  # both sides alike
-    return left[:, real] * root, right.T[:, real] * root
 
 
 def _drawn(chances: Tensor, slots: Tensor, generator: torch.Generator) -> Tensor:

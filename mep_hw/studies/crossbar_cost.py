@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from mep_hw.array.bank import Bank
-from mep_hw.array.mapping import Mapping
+from mep_hw.array.mapping import Mapping, pulse_step
 from mep_hw.array.tiled import Tiled
 from mep_hw.cards import BackendCard, DeviceCard, load_backend, load_device
 from mep_hw.cards.array import ArrayOptions, Converter, Periphery, ReadNoise
+from mep_hw.compiler import compile
 from mep_hw.model import mlp
 from mep_hw.outersum import OuterSum
-from mep_hw.schedule.compile import compile, pulse_step
 from mep_hw.studies.timing import in_turn
 from mep_hw.substrates.crossbar import Crossbar
 
@@ -83,16 +83,18 @@ class _Updates:
             "writing": {},
         }  # with the reference's lines
         backend = BackendCard.model_validate(card | {"write_modes": ["outer"]})
+        assert backend.array is not None
         self.generator = torch.Generator().manual_seed(2)
         self.crossbar = Crossbar(mlp(size, size), backend, device, seed=3)
         left, right = (torch.randn(size, batch, generator=self.generator) for _ in range(2))
         left, right = left / left.abs().amax(0), right / right.abs().amax(0)
-        self.update = OuterSum(left, right, scale=_BELOW * length * pulse_step(backend, device))
+        self.update = OuterSum(left, right, scale=_BELOW * length * pulse_step(backend.array, device))
         self.weights = 0.1 * torch.randn(size, size, generator=self.generator)
         self.pulses = 0
 
     def __call__(self) -> None:
-        schedule = compile(self.update, None, self.crossbar.backend, self.crossbar.device, self.generator)
+        backend, device = self.crossbar.card_of(0), self.crossbar.device
+        schedule = compile(self.update, None, backend, device, self.generator, local=True)
         self.pulses = self.crossbar.apply(0, schedule).pulses or 0
 
     def start(self) -> None:

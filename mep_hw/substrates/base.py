@@ -7,17 +7,18 @@ registers here, shared by all substrates whose card says `bias: digital`.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
 
 from mep_hw.cards.schema import BackendCard, DeviceCard
-from mep_hw.errors import CapabilityError, CardError
+from mep_hw.compiler import predict
+from mep_hw.errors import CapabilityError, CardError, ScheduleError
 from mep_hw.model import Model
 from mep_hw.outersum import Update, add_into_
 from mep_hw.schedule import Cost, Registers, Schedule
-from mep_hw.schedule.compile import predict
 from mep_hw.state import Nudge, Settled
 
 
@@ -69,6 +70,22 @@ class Substrate(ABC):
             f"backend {self.backend.name}", "read", rule="weights cannot be read back", fix="use another backend"
         )
 
+    def found(self, coupling: int) -> Tensor:
+        """What the last `Read` of a schedule found of one coupling: its weights (out, in), or basis^T W (k, in)."""
+        raise CapabilityError(
+            f"backend {self.backend.name}", "cycle", "Read", rule="weights are not looked at", fix="use read"
+        )
+
+    def check_shape(self, coupling: int, schedule: Schedule) -> None:
+        """Raises ScheduleError for a schedule that was made for weights of another shape."""
+        k = self.model.couplings[coupling]
+        mine, theirs = k.weight_shape, tuple(schedule.intended.shape)
+        if theirs not in (mine, (mine[0], math.prod(mine[1:]))):
+            raise ScheduleError(
+                f"schedule for coupling {k.name}", "shape", theirs, rule=f"must be {mine}, that of its weights",
+                fix="compile the update for this coupling",
+            )  # fmt: skip
+
     def write(self, coupling: int, weights: Tensor) -> Cost:
         """Initial programming of one coupling."""
         raise CapabilityError(
@@ -91,6 +108,10 @@ class Substrate(ABC):
     def wire_error(self) -> float | None:
         """How far the weights that reads see are from what the wires of an array make of its cells, relative to the
         latter; None: there are no wires."""
+        return None
+
+    def pulses_per_cell(self) -> Tensor | None:
+        """Pulses that each cell of all arrays has had since it was programmed, int64; None: there are no cells."""
         return None
 
     def apply_bias(self, layer: int, schedule: Schedule) -> Cost:

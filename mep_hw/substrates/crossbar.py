@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import reduce
 from operator import add
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,16 +24,15 @@ from torch import Tensor
 from mep_hw.array import lowered
 from mep_hw.array.bank import Bank
 from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE, Phase
-from mep_hw.array.mapping import fitted
+from mep_hw.array.mapping import fitted, takes_pulses
 from mep_hw.array.sliced import Sliced
 from mep_hw.cards.schema import BackendCard, DeviceCard
+from mep_hw.compiler.eligible import eligible
 from mep_hw.coupling import Identity
 from mep_hw.errors import CapabilityError, ModelError
 from mep_hw.flow import integrate
 from mep_hw.model import Model, total_energy
-from mep_hw.schedule import Cell, Cost, Cycle, Outer, Row, Schedule
-from mep_hw.schedule.compile import predict_cycle, pulse_time, takes_pulses, write_mode
-from mep_hw.schedule.trains import coincidences
+from mep_hw.schedule import Cell, Cost, Cycle, Hold, Outer, Read, Refresh, Row, Schedule
 from mep_hw.state import Nudge, Settled, State
 from mep_hw.substrates.base import Substrate
 
@@ -72,12 +72,13 @@ class Crossbar(Substrate):
             if isinstance(coupling.operator, Identity):
                 self.banks.append(None)
                 continue
-            check_slices(self.cards[-1], device)
+            _check_slices(self.cards[-1], device)
             rows, columns = weights.flatten(1).shape
             slices = [Bank(options, device, (rows, columns), self.generator, self.dtype) for _ in range(options.slices)]
             self.banks.append(slices[0] if len(slices) == 1 else Sliced(slices, options.slice_base))
         self.noisy = _noisy(backend)
         self._phase: Phase = FREE
+        self._found: dict[int, Tensor] = {}
         self._fixed = [self.tensor(w) for w in model.weights]  # of couplings without cells; others give the shape
         for c in range(len(model.couplings)):
             self.write(c, model.weights[c])
@@ -111,22 +112,29 @@ class Crossbar(Substrate):
         return lowered.backward(coupling, target, source, product, add)
 
     def apply(self, coupling: int, schedule: Schedule) -> Cost:
-        allowed = tuple(kind for mode, kind in KINDS.items() if mode in self.backend.write_modes)
+        allowed: Any = Read | Hold | Refresh
+        for mode, kind in KINDS.items():
+            if mode in self.backend.write_modes:
+                allowed |= kind
         bank = self.banks[coupling]
         for cycle in schedule.cycles:
-            if bank is None or not isinstance(cycle, allowed) or not self._executes(bank, cycle):
+            if bank is None or not isinstance(cycle, allowed) or not self._executes(coupling, bank, cycle):
                 raise CapabilityError(
                     f"backend {self.backend.name}", "cycle", type(cycle).__name__,
                     rule=f"device {self.device.name if self.device else None} or this coupling cannot execute it",
                     fix="compile the update for these cards",
                 )  # fmt: skip
         assert bank is not None  # a schedule has cycles
+        self.check_shape(coupling, schedule)
         worn = self._wear()
-        cost = reduce(add, [self._execute(bank, cycle) for cycle in schedule.cycles])
+        cost = reduce(add, [self._execute(coupling, bank, cycle) for cycle in schedule.cycles])
         bank.tick()
         bank.show()
         after = self._wear()
         return replace(cost, wear_max=None if worn is None or after is None else after - worn)
+
+    def found(self, coupling: int) -> Tensor:
+        return self._found[coupling]
 
     def read(self, coupling: int) -> Tensor:
         bank, fixed = self.banks[coupling], self._fixed[coupling]
@@ -141,8 +149,7 @@ class Crossbar(Substrate):
         array = self.cards[coupling].array
         assert array is not None  # checked when this was made
         writing = array.writing
-        done = bank.write(self.tensor(weights).flatten(1), writing.tolerance, writing.iterations)
-        return Cost(None, done.energy, done.rounds, done.slots, done.pulses, None)
+        return bank.write(self.tensor(weights).flatten(1), writing.tolerance, writing.iterations)
 
     def wait(self, seconds: float, compensate: bool = False) -> None:
         """Let cells drift as their card says.
@@ -153,6 +160,9 @@ class Crossbar(Substrate):
         for bank in self.banks:
             if bank is not None:
                 bank.wait(seconds, compensate)
+
+    def pulses_per_cell(self) -> Tensor:
+        return torch.cat([bank.counted.flatten() for bank in self.banks if bank is not None])
 
     def wire_error(self) -> float | None:
         """Largest error of the weights that reads use against the exact circuit, see `Tile.wire_error`; None: wires are
@@ -182,20 +192,27 @@ class Crossbar(Substrate):
         ]
         self.generator.set_state(tensors["generator"])
 
-    def _execute(self, bank: Bank | Sliced, cycle: Cycle) -> Cost:
-        if isinstance(cycle, Cell):  # what that takes is known only now
-            done = bank.verify(cycle)
-            time = None if done.slots is None else pulse_time(done.slots, self.device)
-            return Cost(time, done.energy, done.rounds, done.slots, done.pulses, None)
-        assert isinstance(bank, Bank) and isinstance(cycle, Outer | Row)  # apply has refused the others
-        if isinstance(cycle, Outer):
-            energy = bank.pulse(*coincidences(cycle), cycle)
-        else:
-            energy = bank.pulse(cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0))
-        return replace(predict_cycle(cycle, self.backend, self.device), energy_j=energy)
+    def _execute(self, coupling: int, bank: Bank | Sliced, cycle: Cycle) -> Cost:
+        if isinstance(cycle, Hold):
+            bank.wait(cycle.seconds, compensate=False)
+            return replace(Cost.none(), time_s=cycle.seconds)
+        if isinstance(cycle, Cell):
+            return bank.verify(cycle)
+        assert isinstance(bank, Bank)  # apply has refused other cycles for slices
+        if isinstance(cycle, Read):
+            self._found[coupling], cost = bank.look(cycle)
+            return cost
+        if isinstance(cycle, Refresh):
+            return bank.refresh(cycle)
+        assert isinstance(cycle, Outer | Row)
+        return bank.outer(cycle) if isinstance(cycle, Outer) else bank.rows(cycle)
 
-    def _executes(self, bank: Bank | Sliced, cycle: Cycle) -> bool:
-        return isinstance(cycle, Cell) or (isinstance(bank, Bank) and takes_pulses(self.device))
+    def _executes(self, coupling: int, bank: Bank | Sliced, cycle: Cycle) -> bool:
+        if isinstance(cycle, Cell | Hold):
+            return True
+        array = self.cards[coupling].array
+        assert array is not None and self.device is not None  # checked when this was made
+        return isinstance(bank, Bank) and (isinstance(cycle, Read | Refresh) or takes_pulses(array, self.device))
 
     def _wear(self) -> float | None:
         """Wear of the most used cell of all arrays."""
@@ -222,11 +239,11 @@ def _each(phase: Phase, rows: int) -> Phase:
     return phase.repeat_interleave(rows) if isinstance(phase, Tensor) and rows > 1 else phase
 
 
-def check_slices(card: BackendCard, device: DeviceCard) -> None:
+def _check_slices(card: BackendCard, device: DeviceCard) -> None:
     """Raises CapabilityError where weights over several arrays would be written without a look."""
-    if card.array is not None and card.array.slices > 1 and (mode := write_mode(card, device)) != "cell":
+    if card.array is not None and card.array.slices > 1 and (modes := eligible(card, device)) != ("cell",):
         raise CapabilityError(
             f"backend {card.name}", "array.slices", card.array.slices,
-            rule=f"only write mode cell writes more than one, and write_modes choose {mode} for {device.name}",
+            rule=f"only write mode cell writes more than one, and {device.name} may take {', '.join(modes)}",
             fix="set write_modes to [cell], or slices to 1",
         )  # fmt: skip

@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from mep_hw.cards.schema import BackendCard, DeviceCard
+from mep_hw.compiler import predict
 from mep_hw.errors import CapabilityError
 from mep_hw.model import Model, total_energy
 from mep_hw.outersum import add_into_
 from mep_hw.schedule import Cost, Schedule
-from mep_hw.schedule.compile import predict
 from mep_hw.state import Nudge, State
 from mep_hw.substrates.base import Substrate
 
@@ -22,18 +22,22 @@ class Digital(Substrate):
             rule, fix = "this substrate holds weights in registers", "leave array out, or name an analog substrate"
             raise CapabilityError(f"backend {backend.name}", "array", rule=rule, fix=fix)
         super().__init__(model, backend, device, seed)
-        self.weights = [self.tensor(w) for w in model.weights]
+        self.weights = [self._held(w) for w in model.weights]
 
     def apply(self, coupling: int, schedule: Schedule) -> Cost:
-        for change in self.register_changes(schedule):
+        changes = self.register_changes(schedule)
+        self.check_shape(coupling, schedule)
+        for change in changes:
             add_into_(self.weights[coupling], change)
+        if self.backend.registers is not None:
+            self.weights[coupling].clamp_(self.backend.registers.low, self.backend.registers.high)
         return predict(schedule, self.backend, self.device)
 
     def read(self, coupling: int) -> Tensor:
         return self.weights[coupling].clone()
 
     def write(self, coupling: int, weights: Tensor) -> Cost:
-        self.weights[coupling] = self.tensor(weights)
+        self.weights[coupling] = self._held(weights)
         return Cost(cycles=1)
 
     def couple(self, c: int, source: Tensor, add: Tensor | None) -> Tensor:
@@ -45,6 +49,11 @@ class Digital(Substrate):
     def energy(self, state: State, x: Tensor, nudge: Nudge | None) -> Tensor:
         """E, or E + beta C in a nudged phase, with the weights held; (rows,)."""
         return total_energy(self.model, self.weights, self.biases, state, x, nudge)
+
+    def _held(self, weights: Tensor) -> Tensor:
+        """What registers of the card's format hold for them."""
+        held, form = self.tensor(weights), self.backend.registers
+        return held if form is None else (held / form.step).round_().mul_(form.step).clamp_(form.low, form.high)
 
     def _as(self, c: int, value: Tensor) -> Tensor:
         weight = self.weights[c]

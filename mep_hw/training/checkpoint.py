@@ -29,7 +29,8 @@ def save(path: Path, run: Run, step: TrainingStep, best: Best | None) -> None:
     tensors |= {f"substrate.{name}": value for name, value in step.substrate.snapshot().items()}
     for key, memory in step.memory.items():
         tensors |= {f"memory.{key}.{name}": value for name, value in memory.items()}
-    tensors |= {f"owed.{key}": value for key, value in step.owed.items()}
+    for c, owed in step.owed.items():
+        tensors |= {f"owed.{c}.{name}": value for name, value in owed.tensors().items()}
     if best is not None:
         tensors |= {f"best.{name}": value for name, value in best[1].items()}
     metadata = {
@@ -60,8 +61,8 @@ def restore(path: Path, run: Run, step: TrainingStep) -> Best | None:
     run.model.load_tensors(tensors, where)
     step.substrate.restore(_under("substrate.", tensors))
     step.memory = {key: _under(f"memory.{key}.", tensors) for key in step.memory}
-    place = step.substrate.torch_device
-    step.owed = {key: value.to(place) for key, value in _under("owed.", tensors).items()}
+    for c, owed in step.owed.items():
+        owed.load(_under(f"owed.{c}.", tensors))
     run.history = json.loads(metadata["history"])
     run.seconds = json.loads(metadata["seconds"])
     step.cost = Cost(**json.loads(metadata["cost"]))

@@ -15,15 +15,17 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
+from mep_hw.compiler import registers
 from mep_hw.contrast import Contrast
 from mep_hw.errors import DivergenceError, InputError, Notice
 from mep_hw.estimator import Continual, Estimator
 from mep_hw.model import Model
-from mep_hw.outersum import Update, checksum, dense
+from mep_hw.outersum import Update, checksum
 from mep_hw.rules import Bounded, Memory, Rule
-from mep_hw.schedule import Cost, Schedule, compile, registers
+from mep_hw.schedule import Cost
 from mep_hw.state import Settled
 from mep_hw.substrates.base import Substrate
+from mep_hw.training.owed import Owed
 
 
 class TrainingStep:
@@ -77,7 +79,7 @@ class TrainingStep:
         self.lr = _per_layer(lr, model.depth)
         fixed = rule.bias_lr if bias_lr is None else bias_lr
         self.bias_lr = self.lr if fixed is None else _per_layer(fixed, model.depth)
-        self.owed: dict[str, Tensor] = {}  # what schedules have left to later ones, in the shape of the weights
+        self.owed = {c: Owed(substrate, c) for c in self.couplings}
         self.cost = Cost.none()
 
     def _remember(self, key: str, rule: Rule, shape: tuple[int, ...]) -> None:
@@ -117,24 +119,15 @@ class TrainingStep:
             # Without weights nothing decays: a decayed bias only shifts the units' working point.
             lr = self.bias_lr[n - 1] * factor
             updates[key], new[key] = self.rules[key].step(measured, self.memory[key], lr=lr)
-        schedules: dict[int, Schedule] = {}  # all before any is executed: one refused leaves every weight as it was
-        for c in self.couplings:
-            key, card = f"weights.{c}", substrate.card_of(c)
-            update, owed, local = updates[key], self.owed.get(key), self.rules[key].local
-            schedules[c] = compile(update, owed, card, substrate.device, substrate.generator, local)
+        # All before any is executed: one refused leaves every weight as it was.
+        schedules = {
+            c: owed.compile(updates[f"weights.{c}"], self.rules[f"weights.{c}"].local) for c, owed in self.owed.items()
+        }
         # Only now, so that a rule that refuses leaves all as it was. A checkpoint stores plain rows; in another layout
         # the same product can round differently.
         self.memory = {key: {name: v.contiguous() for name, v in memory.items()} for key, memory in new.items()}
         for c, schedule in schedules.items():
-            key = f"weights.{c}"
-            before = substrate.read(c) if schedule.verifies else None
-            self.cost += substrate.apply(c, schedule)
-            if before is not None:
-                missing = dense(schedule.intended).view_as(before) - (substrate.read(c) - before)
-                # What a cell at its bound cannot take is given up, or it would be owed more and more.
-                self.owed[key] = missing.clamp_(-schedule.carried, schedule.carried)
-            elif schedule.left is not None:
-                self.owed[key] = schedule.left
+            self.cost += self.owed[c].execute(schedule)
         for n in self.layers:
             schedule = registers(updates[f"biases.{n}"])
             self.cost += substrate.apply_bias(n, schedule)

@@ -15,7 +15,7 @@ from mep_hw.array.nodal import solve_nodal
 from mep_hw.array.write_path import written_share
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.errors import CapabilityError
-from mep_hw.schedule import Cell
+from mep_hw.schedule import Cell, Row
 
 F64 = torch.float64
 SHAPE = (7, 9)
@@ -68,12 +68,12 @@ def bank(exponent: float | None, pairing: str = "reference", name: str = "fefet"
 @pytest.mark.parametrize("pairing", ["reference", "differential"])
 def test_a_pulse_moves_each_cell_by_its_share_of_the_voltage_to_the_exponent(pairing: str) -> None:
     """Against the same pulses at full voltage, and the circuit of each array with its reference lines."""
-    up, none = torch.ones(SHAPE, dtype=torch.int32), torch.zeros(SHAPE, dtype=torch.int32)
+    up = torch.ones(SHAPE, dtype=torch.int32)
     moved: dict[float | None, Tensor] = {}
     for exponent in (None, 1.0, 3.0):
         made = bank(exponent, pairing)
         before = made.cells.weights
-        made.pulse(up, none)
+        made.rows(Row(up))
         moved[exponent] = made.cells.weights - before
     made, share = bank(1.0, pairing), torch.empty_like(moved[None])
     row = 0
@@ -95,13 +95,13 @@ def test_a_pulse_moves_each_cell_by_its_share_of_the_voltage_to_the_exponent(pai
 def test_steps_go_stale_with_the_wires_and_come_back_from_a_snapshot() -> None:
     made = bank(2.0, refresh_every=2)
     first = made._steps  # pyright: ignore[reportPrivateUsage]
-    made.pulse(torch.full(SHAPE, 40, dtype=torch.int32), torch.zeros(SHAPE, dtype=torch.int32))
+    made.rows(Row(torch.full(SHAPE, 40, dtype=torch.int32)))
     made.show()
     assert made._steps is first  # pyright: ignore[reportPrivateUsage]
     again = bank(2.0, refresh_every=2)
     again.restore({name: value.clone() for name, value in made.snapshot().items()})
     for each in (made, again):
-        each.pulse(torch.full(SHAPE, 4, dtype=torch.int32), torch.full(SHAPE, 2, dtype=torch.int32))
+        each.rows(Row(torch.full(SHAPE, 4, dtype=torch.int32)))
     assert torch.equal(made.weights, again.weights)
     made.show()
     assert not torch.equal(made._steps, first)  # pyright: ignore[reportPrivateUsage]

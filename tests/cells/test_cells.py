@@ -10,7 +10,6 @@ from cell_arrays import at, cells, counts, device
 
 from mep_hw.cards import device_names, load_device
 from mep_hw.cells import Cells
-from mep_hw.cells.energy import pulse_energy
 from mep_hw.errors import CapabilityError, CheckpointError, ScheduleError
 
 COUNT = 40000
@@ -143,7 +142,7 @@ def test_a_cell_above_its_pulse_bound_stays_until_a_pulse_comes() -> None:
     assert bool((made.stored[:1000] <= made.bounds[1][:1000]).all())
 
 
-def test_wear_and_energy_count_every_pulse() -> None:
+def test_wear_counts_every_pulse() -> None:
     made = at(device("fefet", electrical__endurance=1e6), 0.0, 6)
     up, down = torch.arange(6), 2 * torch.arange(6)
     made.pulse(up, down)
@@ -151,14 +150,6 @@ def test_wear_and_energy_count_every_pulse() -> None:
     wear = made.wear()
     assert wear is not None and wear.tolist() == pytest.approx([6 * n / 1e6 for n in range(6)])
     assert cells(load_device("fefet"), 2).wear() is None
-    card = device(
-        "reram-om", electrical__pulse_width=1e-7, electrical__voltage_up=1.5, electrical__voltage_down=-2.0,
-        electrical__g_min=1e-6, electrical__g_max=21e-6,
-    )  # fmt: skip
-    weights = torch.tensor([-1.0, 0.0, 1.0])
-    energy = pulse_energy(card, lambda: weights, torch.tensor([1, 0, 3]), torch.tensor([0, 2, 0]))
-    assert energy == pytest.approx(1e-7 * (2.25 * 1e-6 + 2 * 4.0 * 11e-6 + 3 * 2.25 * 21e-6))
-    assert pulse_energy(load_device("reram-om"), lambda: weights, weights, weights) is None
 
 
 @pytest.mark.parametrize("name", [n for n in device_names() if n not in ("ideal", "flash-sonos")])

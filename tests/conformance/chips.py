@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from mep_hw.cards import BackendCard, DeviceCard
+from mep_hw.compiler import predict
 from mep_hw.model import Model
 from mep_hw.outersum import add_into_
-from mep_hw.schedule import Cost, Registers, Schedule, predict
+from mep_hw.schedule import Cost, Registers, Schedule
 from mep_hw.state import Nudge, Settled
 from mep_hw.substrates.cpu import Cpu
 

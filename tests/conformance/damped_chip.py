@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from mep_hw import Substrate
+from mep_hw.compiler import predict
 from mep_hw.errors import CapabilityError
 from mep_hw.outersum import dense
-from mep_hw.schedule import Cost, Registers, predict
+from mep_hw.schedule import Cost, Registers
 from mep_hw.state import Settled
 
 DAMPING = 0.5

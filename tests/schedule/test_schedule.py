@@ -7,9 +7,10 @@ import torch
 from helpers import card, machine
 from problems import problem
 
+from mep_hw.compiler import compile, predict
 from mep_hw.errors import ScheduleError
 from mep_hw.outersum import OuterSum, Update, dense
-from mep_hw.schedule import Cost, Registers, compile, predict
+from mep_hw.schedule import Cost, Registers
 
 FULL = torch.arange(80.0, dtype=torch.float64).reshape(8, 10) / 80
 FACTORS = OuterSum(FULL[:, :2], FULL.T[:, 3:5], scale=-2.0)

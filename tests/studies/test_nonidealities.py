@@ -16,6 +16,7 @@ from mep_hw import machine
 from mep_hw.cards import ArrayOptions, BackendCard, DeviceCard, load_backend, load_device
 from mep_hw.data import digits
 from mep_hw.errors import CheckpointError, DivergenceError, InputError
+from mep_hw.schedule import Row
 from mep_hw.studies.error_cards import cards_with
 from mep_hw.studies.error_sources import SOURCES, Source, find
 from mep_hw.studies.nonidealities import NonidealityStudy
@@ -118,7 +119,7 @@ def test_the_base_line_is_free_of_errors() -> None:
     assert torch.allclose(bank.product(x), x @ built.read(0).T, atol=1e-5)
     before = built.read(0).clone()
     ones, scale = torch.ones(24, 64, dtype=torch.int), 2 * float(model.weights[0].abs().max())
-    bank.pulse(3 * ones, 0 * ones)  # every cell alike, whatever it holds
+    bank.rows(Row(3 * ones))  # every cell alike, whatever it holds
     assert torch.allclose(built.read(0) - before, torch.full_like(before, 3 * 0.0002 * scale), atol=1e-6)
 
 

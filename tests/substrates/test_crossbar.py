@@ -17,13 +17,14 @@ from mep_hw import machine as machines
 from mep_hw.array.bank import Bank
 from mep_hw.array.wires import exact
 from mep_hw.cards import BackendCard, load_device
+from mep_hw.compiler import compile
 from mep_hw.errors import CapabilityError, ModelError, Notice, ScheduleError
 from mep_hw.estimator import make
 from mep_hw.files import read_tensors
 from mep_hw.model import Model
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.rules import Sgd
-from mep_hw.schedule import Cell, Outer, Registers, Row, Schedule, compile
+from mep_hw.schedule import Cell, Outer, Registers, Row, Schedule
 from mep_hw.state import Nudge
 from mep_hw.substrates.crossbar import Crossbar
 from mep_hw.training.loop import StepInfo

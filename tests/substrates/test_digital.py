@@ -11,10 +11,11 @@ from helpers import card, machine
 from problems import problem
 from torch import Tensor
 
+from mep_hw.compiler import compile
 from mep_hw.errors import CapabilityError, CardError
 from mep_hw.model import Model, mlp
 from mep_hw.outersum import OuterSum
-from mep_hw.schedule import Cost, Registers, Schedule, compile
+from mep_hw.schedule import Cost, Registers, Schedule
 from mep_hw.state import Nudge
 from mep_hw.substrates.base import Substrate
 

@@ -13,10 +13,11 @@ from mep_hw import machine as machines
 from mep_hw.array.bank import Bank
 from mep_hw.array.mapping import scale_of
 from mep_hw.cards import load_device
+from mep_hw.compiler import compile
 from mep_hw.errors import CheckpointError
 from mep_hw.estimator import make
 from mep_hw.rules import Sgd
-from mep_hw.schedule import Cell, Outer, Row, compile
+from mep_hw.schedule import Cell, Outer, Row
 from mep_hw.substrates.crossbar import Crossbar
 from mep_hw.training.step import TrainingStep
 
@@ -32,7 +33,7 @@ def test_scale_is_lowered_until_a_write_leaves_no_more_noise_than_allowed(name: 
     assert isinstance(array, Crossbar) and array.banks[0] is not None
     bank = array.banks[0]
     assert bank.unit == pytest.approx(0.02 / NOISE[name])
-    bank.pulse(torch.ones(50, 40, dtype=torch.int32), torch.zeros(50, 40, dtype=torch.int32))
+    bank.rows(Row(torch.ones(50, 40, dtype=torch.int32)))
     by_chance = bank.weights - bank.unit * bank.cells.stored[0]
     assert float(by_chance.std()) == pytest.approx(0.02, rel=0.07)  # 2000 cells: three standard errors are 5 %
 

@@ -2,79 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import product
-
 import pytest
 import torch
 from cell_arrays import at, device
 from helpers import card
-from torch import Tensor
+from voltages import BITS, F64, IN, OUT, PAIRS, PLACE, WORDS, counted, outer_voltages, row_pulses, row_voltages, trains
 
 import mep_hw
 from mep_hw import machine as machines
 from mep_hw.array.bank import Bank
-from mep_hw.array.half_select import in_outer, in_rows
+from mep_hw.array.driven import Driven, in_outer, in_rows
+from mep_hw.array.drivers import in_arrays, outer_slots
+from mep_hw.array.layout import Layout
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
-from mep_hw.cells.energy import pulse_energy
 from mep_hw.errors import CapabilityError
-from mep_hw.schedule import Cell, Outer
+from mep_hw.schedule import Cell, Outer, Row
 from mep_hw.schedule.trains import coincidences
 
-F64 = torch.float64
-OUT, IN = 5, 9
-WORDS, BITS = [5, 4], [3, 2]  # how the lines are shared between arrays of 5 x 3
 
-
-def trains(slots: int = 12, seed: int = 0) -> Outer:
-    generator = torch.Generator().manual_seed(seed)
-    words, bits = (torch.randint(-1, 2, (slots, n), generator=generator, dtype=torch.int8) for n in (IN, OUT))
-    return Outer(words, bits, 3)
-
-
-def row_pulses(seed: int = 0) -> Tensor:
-    return torch.randint(-4, 5, (OUT, IN), generator=torch.Generator().manual_seed(seed), dtype=torch.int32)
-
-
-def outer_voltages(cycle: Outer, sign: int = 1) -> Iterator[Tensor]:
-    """The voltage of every cell (out, in), in units of a full pulse, in each of the four parts of every slot."""
-    for words, bits in zip(cycle.words.tolist(), cycle.bits.tolist(), strict=True):
-        for p, q in product((1, -1), (1, -1)):
-            row = [p * q / 2 if w == p else 0.0 for w in words]
-            column = [-sign * p * q / 2 if b == q else 0.0 for b in bits]
-            # the second array of a pair has its bit lines exchanged, so its word lines fire the other way round
-            yield torch.tensor([[sign * r - c for r in row] for c in column], dtype=F64)
-
-
-def row_voltages(pulses: Tensor) -> Iterator[Tensor]:
-    """The same for row writes, each array by itself; arrays work at one time, so the largest of their slots counts."""
-    for i, direction in product(range(IN), (1, -1)):
-        first = 0 if i < WORDS[0] else WORDS[0]
-        lines = range(first, first + (WORDS[0] if first == 0 else WORDS[1]))
-        left = (direction * pulses[:, i]).clamp(min=0)
-        while bool((left > 0).any()):
-            volt = torch.zeros(OUT, IN, dtype=F64)
-            for begin, end in ((0, BITS[0]), (BITS[0], OUT)):
-                if bool((left[begin:end] > 0).any()):
-                    volt[begin:end, i] += direction / 2
-                for j in range(begin, end):
-                    if left[j] > 0:
-                        volt[j, list(lines)] += direction / 2
-            yield volt
-            left = (left - 1).clamp(min=0)
-
-
-def counted(volts: Iterator[Tensor]) -> dict[float, Tensor]:
-    every = torch.stack(list(volts))
-    return {v: (every == v).sum(0) for v in (1.0, -1.0, 0.5, -0.5)}
-
-
-def test_counts_of_outer_products_are_those_of_an_array_that_is_driven_line_by_line() -> None:
-    cycle = trains()
+@pytest.mark.parametrize("lowest", [-1, 0], ids=["both polarities", "one polarity of bit lines"])
+def test_counts_of_outer_products_are_those_of_an_array_that_is_driven_line_by_line(lowest: int) -> None:
+    cycle = trains(lowest=lowest)
     up, down = coincidences(cycle)
-    half_up, half_down = in_outer(cycle, torch.stack([up, down]), torch.stack([down, up]))
+    half_up, half_down = in_outer(cycle, PAIRS, in_arrays(PAIRS, False, up, down), one_sided=False).halves
+    assert outer_slots(cycle, one_sided=False) == len(list(outer_voltages(cycle)))
     for array, sign in enumerate((1, -1)):
         wanted = counted(outer_voltages(cycle, sign))
         assert torch.equal((up, down)[array].long(), wanted[1.0]) and torch.equal((down, up)[array].long(), wanted[-1])
@@ -86,8 +39,30 @@ def test_counts_of_row_writes_stay_within_each_array() -> None:
     up, down = pulses.clamp(min=0)[None], -pulses.clamp(max=0)[None]
     wanted = counted(row_voltages(pulses))
     assert torch.equal(up[0].long(), wanted[1.0]) and torch.equal(down[0].long(), wanted[-1.0])
-    for half, volt in zip(in_rows(up, down, WORDS, BITS), (0.5, -0.5), strict=True):
+    for half, volt in zip(in_rows((up, down), PLACE).halves, (0.5, -0.5), strict=True):
         assert torch.equal(half[0].long(), wanted[volt])
+
+
+def test_rows_along_bit_lines_are_those_of_the_transposed_coupling() -> None:
+    pulses = row_pulses()
+    both = (pulses.clamp(min=0)[None], -pulses.clamp(max=0)[None])
+    found = in_rows(both, PLACE, "bits")
+    turned = in_rows((both[0].mT, both[1].mT), Layout(BITS, WORDS, pair=False), "words")
+    assert torch.equal(found.words, turned.bits) and torch.equal(found.bits, turned.words)
+    assert all(torch.equal(a, b.mT) for a, b in zip(found.halves, turned.halves, strict=True))
+
+
+def test_pairs_of_one_sign_are_pulsed_up_in_the_array_of_that_sign() -> None:
+    """By hand: one word line, one bit line of each polarity; the second array takes the pulse that would go down."""
+    cycle = Outer(torch.tensor([[1]], dtype=torch.int8), torch.tensor([[1, -1]], dtype=torch.int8), (1,))
+    place = Layout((1,), (2,), pair=True)
+    pulses = in_arrays(place, True, *coincidences(cycle))
+    assert pulses[0].tolist() == [[[1], [0]], [[0], [1]]] and not bool(pulses[1].any())
+    found: Driven = in_outer(cycle, place, pulses, one_sided=True)
+    assert found.words.tolist() == [[[[1]], [[1]]], [[[0]], [[0]]]]
+    assert found.bits.tolist() == [[[[1, 0]], [[0, 1]]], [[[0, 0]], [[0, 0]]]]
+    assert found.halves[0].tolist() == [[[0], [1]], [[1], [0]]] and found.line_pulses == 4
+    assert outer_slots(cycle, one_sided=True) == 1 and outer_slots(cycle, one_sided=False) == 2
 
 
 def bank(cells: DeviceCard, share: float, pairing: str = "reference") -> Bank:
@@ -96,7 +71,7 @@ def bank(cells: DeviceCard, share: float, pairing: str = "reference") -> Bank:
         {"rows": 5 + spare, "cols": 3 + spare, "pairing": pairing, "writing": {"disturb": share}}
     )
     made = Bank(options, cells, (OUT, IN), torch.Generator().manual_seed(0), F64)
-    assert made.tiled.rows == WORDS and made.tiled.cols == BITS
+    assert made.drivers.layout == Layout(WORDS, BITS, pair=pairing == "differential")
     made.set(0.2 * torch.randn(OUT, IN, generator=torch.Generator().manual_seed(1), dtype=F64))
     return made
 
@@ -114,11 +89,11 @@ def test_weights_are_those_of_cells_pulsed_one_slot_after_the_other(
     held = made.cells.weights
     if mode == "outer":
         cycle = trains(30)
-        made.pulse(*coincidences(cycle), cycle)
+        made.outer(cycle)
         voltages = [list(outer_voltages(cycle, sign)) for sign in (1, -1)]
     else:
         pulses = row_pulses()
-        made.pulse(pulses.clamp(min=0), -pulses.clamp(max=0))
+        made.rows(Row(pulses))
         voltages = [list(row_voltages(sign * pulses)) for sign in (1, -1)]
     for array in range(len(held)):
         slow = Cells(cells, (OUT, IN), torch.Generator(), F64)
@@ -135,7 +110,7 @@ def test_weights_are_those_of_cells_pulsed_one_slot_after_the_other(
 def test_without_disturbance_only_selected_cells_move() -> None:
     made = bank(device("ecram"), 0.0)
     held, pulses = made.weights, row_pulses()
-    made.pulse(pulses.clamp(min=0), -pulses.clamp(max=0))
+    made.rows(Row(pulses))
     assert torch.equal(made.weights[pulses == 0], held[pulses == 0])
 
 
@@ -169,21 +144,6 @@ def test_bounds_hold_and_stuck_cells_stay() -> None:
     assert torch.equal(made.stored, made.bounds[1])
 
 
-def test_half_selected_slots_cost_a_quarter_of_the_energy_of_a_pulse() -> None:
-    cells = device(
-        "ecram", electrical__pulse_width=1e-6, electrical__voltage_up=2.0, electrical__voltage_down=-3.0,
-        electrical__g_min=1e-6, electrical__g_max=3e-6,
-    )  # fmt: skip
-    low, high = (cells.w_min.value, cells.w_max.value)
-    assert low is not None and high is not None
-    held, one, none = torch.tensor([(low + high) / 2], dtype=F64), torch.tensor([1]), torch.tensor([0])
-    full = pulse_energy(cells, lambda: held, one, none)
-    assert full == pytest.approx(2e-6 * 4 * 1e-6)
-    assert pulse_energy(cells, lambda: held, one, none, (3 * one, 2 * one)) == pytest.approx(
-        full + 2e-12 * (3 * 1 + 2 * 2.25)
-    )
-
-
 def test_verified_writes_mend_what_they_disturb() -> None:
     made = bank(device("gokmen-vlasov"), 0.05)
     wanted = 0.2 * torch.randn(OUT, IN, generator=torch.Generator().manual_seed(3), dtype=F64)
@@ -212,7 +172,7 @@ def test_a_disturbed_machine_trains_and_shows_it() -> None:
     array = machines.build(mep_hw.mlp(6, 5, 3), backend, cells, 0)
     update = 0.2 * torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
     before = array.read(0)
-    schedule = mep_hw.schedule.compile(update, None, backend, cells, torch.Generator().manual_seed(0))
+    schedule = mep_hw.compiler.compile(update, None, backend, cells, torch.Generator().manual_seed(0))
     (cycle,) = schedule.cycles
     assert isinstance(cycle, Outer)
     up, down = coincidences(cycle)

@@ -1,0 +1,160 @@
+"""Time and energy of driving and reading the arrays of a coupling, from counts of what their lines and cells see.
+
+    time of an array    slots (width + gap) + rounds settle + reads read_s       arrays work at once: the longest counts
+    energy of pulses    width V^2 (sum n G + sum h G / 4) + (V/2)^2 C + driver   V of the direction, C of a whole line
+    energy of a read    read_s V_read^2 sum G + V_read^2 C + dac + (sensed lines) adc                   of a word line
+
+with n pulses and h halves of each cell (see `driven`), and G the conductance before the cycle.
+
+Estimates for two-terminal resistive cells. Not valid for cells that are written through a gate or an electrolyte
+(FeFET, flash, capacitor, ECRAM), whose write current does not flow through the conductance that is read. Without wires,
+leakage of the circuits, and whatever the host does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mep_hw.array.driven import Along, Driven
+from mep_hw.array.electrics import Electrics
+from mep_hw.array.layout import Layout
+from mep_hw.schedule.cost import Cost
+from mep_hw.schedule.ir import Read
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What every place of the grid of arrays did: `busy_s`, `cycles`, `slots` and `reads` are (rows, columns) of it.
+
+    pulses, line_pulses, energy_j: of all places together.
+    """
+
+    busy_s: Tensor | None
+    cycles: Tensor
+    slots: Tensor
+    reads: Tensor
+    pulses: int
+    line_pulses: int
+    energy_j: float | None
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            _sum(self.busy_s, other.busy_s), self.cycles + other.cycles, self.slots + other.slots,
+            self.reads + other.reads, self.pulses + other.pulses, self.line_pulses + other.line_pulses,
+            _sum(self.energy_j, other.energy_j),
+        )  # fmt: skip
+
+    def cost(self) -> Cost:
+        """As all arrays work at once, the longest of them counts."""
+        time = None if self.busy_s is None else float(self.busy_s.max())
+        cycles, slots, reads = (int(counts.max()) for counts in (self.cycles, self.slots, self.reads))
+        return Cost(time, self.energy_j, cycles, slots, self.pulses, self.line_pulses, reads)
+
+
+def of_outer(driven: Driven, cycles: int, slots: int, electrics: Electrics, cells: Tensor) -> Spent:
+    """Outer products, `slots` of them with their polarity phases; `cells` (arrays, out, in) hold these weights."""
+    one = driven.words.new_tensor([[1]], dtype=torch.int64)
+    busy = None if electrics.slot_s is None else one * slots * electrics.slot_s
+    return _spent(driven, busy, one * cycles, one * slots, one * 0, pulse_energy(driven, electrics, cells))
+
+
+def of_rows(driven: Driven, along: Along, electrics: Electrics, cells: Tensor) -> Spent:
+    """Row writes along these lines, see `driven.in_rows`."""
+    selected = driven.words if along == "words" else driven.bits
+    # Up pulses come before down pulses; the two arrays of a pair are written at once.
+    slots, cycles = (_by_place(counts.sum(0).amax(0), driven.layout, along) for counts in (selected, selected > 0))
+    busy = None if electrics.slot_s is None else slots * electrics.slot_s
+    return _spent(driven, busy, cycles, slots, torch.zeros_like(slots), pulse_energy(driven, electrics, cells))
+
+
+def of_reads(lines: Tensor, layout: Layout, electrics: Electrics, cells: Tensor) -> Spent:
+    """Reads of single word lines, `lines` times each, (columns of the grid, in)."""
+    count = _by_place(lines, layout, "words")
+    circuit = electrics.circuit
+    busy = None if circuit.read_s is None else count * circuit.read_s
+    energy = None
+    if (known := _of_a_read(electrics)) is not None:
+        read_s, volt, farad, dac, adc = known
+        siemens = electrics.conductance(cells).sum(0)  # of both arrays of a pair
+        of_lines = torch.stack([part.sum(0) for part in siemens.split(layout.bits)])
+        sensed = torch.tensor(layout.bits, dtype=torch.float32)[:, None]
+        each = volt**2 * (read_s * of_lines + farad * layout.arrays * sensed) + dac + adc * sensed
+        energy = float((each * lines).sum())
+    zero = torch.zeros_like(count)
+    return Spent(busy, zero, zero, count, 0, 0, energy)
+
+
+def of_products(states: Tensor, times: int, layout: Layout, electrics: Electrics, cells: Tensor) -> Spent:
+    """Transposed products of `states` (n, out), `times` each: bit lines are driven, word lines sensed."""
+    count = torch.full((len(layout.words), len(layout.bits)), len(states) * times)
+    busy = None if electrics.circuit.read_s is None else count * electrics.circuit.read_s
+    energy = None
+    if (known := _of_a_read(electrics)) is not None:
+        read_s, volt, farad, dac, adc = known
+        squares = states.square().to(torch.float32).sum(0)  # of each bit line, over all products
+        of_lines = electrics.conductance(cells).sum((0, 2))
+        crossed = layout.arrays * cells.shape[2]
+        driven = volt**2 * float((squares * (read_s * of_lines + farad * crossed)).sum())
+        conversions = len(states) * (len(layout.words) * cells.shape[1] * dac + len(layout.bits) * cells.shape[2] * adc)
+        energy = times * (driven + conversions)
+    zero = torch.zeros_like(count)
+    return Spent(busy, zero, zero, count, 0, 0, energy)
+
+
+def of_read(cycle: Read, layout: Layout, electrics: Electrics, cells: Tensor) -> Spent:
+    """A look at what cells of these weights (arrays, out, in) hold."""
+    if cycle.basis is not None:
+        return of_products(cycle.basis.T.abs(), cycle.reads, layout, electrics, cells)
+    lines = torch.full((len(layout.bits), cells.shape[2]), float(cycle.reads))
+    return of_reads(lines, layout, electrics, cells)
+
+
+def _of_a_read(electrics: Electrics) -> tuple[float, float, float, float, float] | None:
+    """Duration, voltage, capacitance per crossing, and energies of DAC and ADC; None: one of them is not known."""
+    c = electrics.circuit
+    if c.read_s is None or c.read_v is None or c.line_f is None or c.dac_j is None or c.adc_j is None:
+        return None
+    return (c.read_s, c.read_v, c.line_f, c.dac_j, c.adc_j) if electrics.conducts else None
+
+
+def pulse_energy(driven: Driven, electrics: Electrics, cells: Tensor) -> float | None:
+    """Joules that pulses and halves dissipate in cells of these weights (arrays, out, in), and lines and drivers take;
+    None where one of these is not known."""
+    e, circuit = electrics, electrics.circuit
+    if None in (e.pulse_width, e.voltage_up, e.voltage_down, circuit.line_f, circuit.driver_j) or not e.conducts:
+        return None
+    siemens, layout = e.conductance(cells), driven.layout
+    of_words = torch.stack([part.sum(1) for part in siemens.split(layout.bits, 1)], 1)  # (arrays, columns, in)
+    of_bits = torch.stack([part.sum(2) for part in siemens.split(layout.words, 2)], 1)
+    crossed = (torch.tensor(n, dtype=torch.float32)[:, None] for n in (layout.bits, layout.words))
+    of_word, of_bit = crossed
+    total = 0.0
+    for direction, volt in enumerate((e.voltage_up or 0.0, e.voltage_down or 0.0)):
+        pulses = float((siemens * driven.pulses[direction]).sum())
+        words, bits = driven.words[direction], driven.bits[direction]
+        halves = float((of_words * words).sum()) + float((of_bits * bits).sum()) - 2 * pulses
+        charged = float((words * of_word).sum()) + float((bits * of_bit).sum())
+        total += volt**2 * ((e.pulse_width or 0.0) * (pulses + halves / 4) + (circuit.line_f or 0.0) * charged / 4)
+    return total + (circuit.driver_j or 0.0) * driven.line_pulses
+
+
+def _by_place(lines: Tensor, layout: Layout, along: Along) -> Tensor:
+    """Sums (rows, columns of the grid) over the lines of each array, from (columns, in) or (rows, out)."""
+    parts = layout.words if along == "words" else layout.bits
+    sums = torch.stack([part.sum(1) for part in lines.split(parts, 1)])
+    return sums if along == "words" else sums.T
+
+
+def _spent(
+    driven: Driven, busy: Tensor | None, cycles: Tensor, slots: Tensor, reads: Tensor, energy: float | None
+) -> Spent:
+    pulses = sum(int(side.sum()) for side in driven.pulses)
+    return Spent(busy, cycles, slots, reads, pulses, driven.line_pulses, energy)
+
+
+def _sum(a: Any, b: Any) -> Any:
+    return None if a is None or b is None else a + b

@@ -1,0 +1,85 @@
+"""What a schedule will cost, before it is executed.
+
+Lines are driven as the schedule says, so cycles, slots, line pulses and the pulses of cells are what they will be.
+Energy is that of cells which hold `held` exactly. How often verified cells are pulsed and read is a matter of chance:
+cells of the device are drawn, and word lines of the schedule written into them; such figures are means, told apart by
+being floats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import reduce
+from operator import add
+
+import torch
+from torch import Tensor
+
+from mep_hw.array.driven import Driven, in_outer, in_rows
+from mep_hw.array.drivers import in_arrays, outer_slots
+from mep_hw.array.electrics import Electrics, electrics
+from mep_hw.array.layout import Layout, layout
+from mep_hw.array.mapping import in_cells, two_sided
+from mep_hw.array.spent import of_outer, of_read, of_rows
+from mep_hw.cards.schema import BackendCard, DeviceCard
+from mep_hw.compiler.sample import verified
+from mep_hw.schedule.cost import Cost
+from mep_hw.schedule.ir import Cell, Cycle, Hold, Outer, Read, Registers, Row, Schedule
+from mep_hw.schedule.trains import coincidences
+
+
+def predict(schedule: Schedule, backend: BackendCard, device: DeviceCard | None, held: Tensor | None = None) -> Cost:
+    """The sum over all cycles; None where a figure is not known.
+
+    Args:
+        held: weights of the model (out, in) before the schedule; None: all 0.
+    """
+    if not schedule.cycles:
+        return Cost.none()
+    out, *rest = schedule.intended.shape
+    shape = out, int(torch.Size(rest).numel())
+    weights = torch.zeros(shape) if held is None else held.flatten(1)
+    return reduce(add, [of_cycle(cycle, backend, device, weights) for cycle in schedule.cycles])
+
+
+def of_cycle(cycle: Cycle, backend: BackendCard, device: DeviceCard | None, weights: Tensor) -> Cost:
+    """The same for one cycle; `weights` (out, in) are held before it."""
+    if isinstance(cycle, Registers):
+        return registers()
+    if isinstance(cycle, Hold):
+        return replace(Cost.none(), time_s=cycle.seconds)
+    if backend.array is None or device is None:
+        return Cost()
+    options, shape = backend.array, (weights.shape[0], weights.shape[1])
+    place, known = layout(shape, options, device), electrics(options, device)
+    if isinstance(cycle, Outer | Row):
+        return _pulsed(cycle, place, known, device, in_cells(weights, options, device))
+    if isinstance(cycle, Read):
+        return of_read(cycle, place, known, in_cells(weights, options, device)).cost()
+    if isinstance(cycle, Cell):
+        return verified(cycle, options, device, weights)
+    return Cost()  # what pairs need to be written anew depends on how far pulses have filled them
+
+
+def registers() -> Cost:
+    """Of one register write: no card describes its host, so time and energy are unknown."""
+    return Cost(cycles=1, slots=0, pulses=0, line_pulses=0, reads=0)
+
+
+def drive(cycle: Outer | Row, place: Layout, device: DeviceCard) -> Driven:
+    """What lines and cells see of a cycle."""
+    one_sided = not two_sided(device)
+    if isinstance(cycle, Outer):
+        return in_outer(cycle, place, in_arrays(place, one_sided, *coincidences(cycle)), one_sided=one_sided)
+    up, down = cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0)
+    return in_rows(in_arrays(place, one_sided, up, down), place, cycle.along)
+
+
+def _pulsed(cycle: Outer | Row, place: Layout, known: Electrics, device: DeviceCard, cells: Tensor) -> Cost:
+    driven = drive(cycle, place, device)
+    if isinstance(cycle, Outer):
+        spent = of_outer(driven, len(cycle.lengths), outer_slots(cycle, not two_sided(device)), known, cells)
+    else:
+        spent = of_rows(driven, cycle.along, known, cells)
+    most = int((driven.pulses[0] + driven.pulses[1]).max())
+    return replace(spent.cost(), wear_max=None if known.endurance is None else most / known.endurance)
