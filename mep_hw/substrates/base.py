@@ -80,7 +80,7 @@ class Substrate(ABC):
         """Raises ScheduleError for a schedule that was made for weights of another shape."""
         k = self.model.couplings[coupling]
         mine, theirs = k.weight_shape, tuple(schedule.intended.shape)
-        if theirs not in (mine, (mine[0], math.prod(mine[1:]))):
+        if theirs != mine and (len(mine) < 2 or theirs != (mine[0], math.prod(mine[1:]))):
             raise ScheduleError(
                 f"schedule for coupling {k.name}", "shape", theirs, rule=f"must be {mine}, that of its weights",
                 fix="compile the update for this coupling",
