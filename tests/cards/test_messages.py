@@ -70,6 +70,7 @@ ARRAY = """array:
   wires: {word_ohm: 1.0, bit_ohm: 2.0}
   forward: {adc: {bits: 8, range: 4.0}}
   read_noise: {absolute: 0.01}
+  circuit: {read_s: 2.0e-7, drive_s: 1.0e-7, adc_j: 1.0e-12, unsourced: [adc_j]}
 settle:"""
 
 
@@ -88,6 +89,9 @@ settle:"""
         ("differential", "pair", "my.yaml: array.pairing = pair: must be 'differential', 'reference' or 'device'"),
         ("128\n  pairing: differential", "1\n  pairing: reference", "my.yaml: array.pairing = reference: with a"),
         ("absolute: 0.01", "absolute: -0.01", "my.yaml: array.read_noise.absolute = -0.01: must be >= 0; it means"),
+        ("drive_s: 1.0e-7", "drive_s: 3.0e-7", "my.yaml: array.circuit.drive_s = 3e-07: must be at most read_s, 2e-07"),
+        ("[adc_j]", "[dac_j]", "my.yaml: array.circuit.unsourced = ['dac_j']: must name fields of this block that"),
+        ("[adc_j]", "[adc]", "my.yaml: array.circuit.unsourced = ['adc']: must name fields of this block that"),
     ],
 )  # fmt: skip
 def test_impossible_arrays(tmp_path: Path, old: str, new: str, message: str) -> None:

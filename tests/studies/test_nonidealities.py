@@ -107,7 +107,10 @@ def test_the_base_line_is_free_of_errors() -> None:
     assert backend.array is not None
     shipped = load_backend("crossbar").array
     assert shipped is not None
-    ideal = ArrayOptions(rows=128, cols=128, scale=2.0, scale_by="largest", pairing="device", writing=shipped.writing)
+    ideal = ArrayOptions(
+        rows=128, cols=128, scale=2.0, scale_by="largest", pairing="device", writing=shipped.writing,
+        circuit=shipped.circuit, assumed=shipped.assumed,
+    )  # fmt: skip
     assert backend.array == ideal
     assert numbers(backend.training.model_dump()) == numbers(load_backend("crossbar").training.model_dump())
     model = mep_hw.mlp(64, 24, 10)
