@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.cards.array import ArrayOptions
+from mep_hw.cards.blocks import Quantity
 from mep_hw.cards.circuit import Circuit
 from mep_hw.cards.physics import Electrical
 from mep_hw.cards.schema import DeviceCard
@@ -18,8 +19,9 @@ from mep_hw.cards.schema import DeviceCard
 
 @dataclass(frozen=True)
 class Electrics:
-    """Seconds, volts, siemens, pulses; None: unknown.
+    """Seconds, volts, siemens, pulses, joules; None: unknown.
 
+    gated: cells are written through a gate or an electrolyte, at `pulse_j` a pulse.
     low, high: weights of a cell that g_min and g_max stand for.
     assumed: what of it no device card knows, a line each.
     """
@@ -30,6 +32,8 @@ class Electrics:
     g_min: float | None
     g_max: float | None
     endurance: float | None
+    gated: bool
+    pulse_j: float | None
     low: float | None
     high: float | None
     circuit: Circuit
@@ -45,10 +49,21 @@ class Electrics:
         """Whether it is known which conductance a weight stands for."""
         return None not in (self.g_min, self.g_max, self.low, self.high)
 
+    def pulse_energy(self, weights: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Joules of one pulse up and one down of each of the cells that hold `weights`, float32; None: not known."""
+        if self.gated:
+            each = None if self.pulse_j is None else torch.full(weights.shape, self.pulse_j, device=weights.device)
+            return None if each is None else (each, each)
+        if self.pulse_width is None or self.voltage_up is None or self.voltage_down is None or not self.conducts:
+            return None
+        siemens = self.conductance(weights)
+        up, down = (self.pulse_width * volt**2 for volt in (self.voltage_up, self.voltage_down))
+        return siemens * up, siemens * down
+
     @property
     def unknown(self) -> tuple[str, ...]:
         """What neither card knows, by its field."""
-        here = [f"electrical.{name}" for name in NAMES if getattr(self, name) is None]
+        here = [f"electrical.{n}" for n in NAMES if getattr(self, n) is None and (n != "pulse_j" or self.gated)]
         return (*here, *(f"circuit.{n}" for n, value in self.circuit.model_dump().items() if value is None))
 
     def conductance(self, weights: Tensor) -> Tensor:
@@ -59,19 +74,24 @@ class Electrics:
 
 
 NAMES = tuple(f.name for f in fields(Electrics) if f.name in Electrical.model_fields)
+_RANGE = ("g_min", "g_max")  # ends of different cells make no range
 
 
 def electrics(options: ArrayOptions, device: DeviceCard) -> Electrics:
     """What is known of cells of `device` in such an array."""
     numbers: dict[str, float | None] = {}
     assumed: list[str] = []
+    own, gated = device.electrical, device.electrical.pulse_j is not None
+    half_known = None in (own.g_min.value, own.g_max.value)
     for name in NAMES:
-        number = getattr(device.electrical, name)
-        if number.value is None and options.assumed is not None:
+        number: Quantity | None = getattr(own, name)
+        wanted = number is None or number.value is None or (name in _RANGE and half_known)
+        if wanted and options.assumed is not None and (name != "pulse_j" or gated):
             number = getattr(options.assumed, name)
-            if number.value is not None:
+            if number is not None and number.value is not None:
                 assumed.append(f"{name} = {number.value:g} {number.unit} ({number.source})")
-        numbers[name] = number.value
+        numbers[name] = None if number is None else number.value
     low, high = device.w_min.value, device.w_max.value
     circuit = Circuit() if options.circuit is None else options.circuit
-    return Electrics(**numbers, low=low, high=high, circuit=circuit, assumed=tuple(assumed))
+    guessed = (f"circuit.{name} = {getattr(circuit, name):g}" for name in circuit.unsourced)
+    return Electrics(**numbers, gated=gated, low=low, high=high, circuit=circuit, assumed=(*assumed, *guessed))

@@ -1,14 +1,13 @@
 """Time and energy of driving and reading the arrays of a coupling, from counts of what their lines and cells see.
 
     time of an array    slots (width + gap) + rounds settle + reads read_s       arrays work at once: the longest counts
-    energy of pulses    width V^2 (sum n G + sum h G / 4) + (V/2)^2 C + driver   V of the direction, C of a whole line
-    energy of a read    read_s V_read^2 sum G + V_read^2 C + dac + (sensed lines) adc                   of a word line
+    energy of pulses    sum n E + sum h E / 4 + (V/2)^2 C + driver               V of the direction, C of a whole line
+    energy of a read    drive_s V_read^2 sum G + V_read^2 C + dac + (sensed lines) adc + overhead       of a word line
 
-with n pulses and h halves of each cell (see `driven`), and G the conductance before the cycle.
+with n pulses and h halves of each cell (see `driven`), and E the energy of a pulse: width V^2 G in ohmic cells, with G
+the conductance before the cycle; in cells that are written through a gate or an electrolyte what their card says.
 
-Estimates for two-terminal resistive cells. Not valid for cells that are written through a gate or an electrolyte
-(FeFET, flash, capacitor, ECRAM), whose write current does not flow through the conductance that is read. Without wires,
-leakage of the circuits, and whatever the host does.
+Estimates. Not valid where currents are lost along wires; without leakage of the circuits and whatever the host does.
 """
 
 from __future__ import annotations
@@ -78,11 +77,11 @@ def of_reads(lines: Tensor, layout: Layout, electrics: Electrics, cells: Tensor)
     busy = None if circuit.read_s is None else count * circuit.read_s
     energy = None
     if (known := _of_a_read(electrics)) is not None:
-        read_s, volt, farad, dac, adc = known
+        drive_s, volt, farad, dac, adc, more = known
         siemens = electrics.conductance(cells).sum(0)  # of both arrays of a pair
         of_lines = torch.stack([part.sum(0) for part in siemens.split(layout.bits)])
         sensed = torch.tensor(layout.bits, dtype=torch.float32)[:, None]
-        each = volt**2 * (read_s * of_lines + farad * layout.arrays * sensed) + dac + adc * sensed
+        each = volt**2 * (drive_s * of_lines + farad * layout.arrays * sensed) + dac + adc * sensed + more
         energy = float((each * lines).sum())
     zero = torch.zeros_like(count)
     return Spent(busy, zero, zero, count, 0, 0, energy)
@@ -94,13 +93,13 @@ def of_products(states: Tensor, times: int, layout: Layout, electrics: Electrics
     busy = None if electrics.circuit.read_s is None else count * electrics.circuit.read_s
     energy = None
     if (known := _of_a_read(electrics)) is not None:
-        read_s, volt, farad, dac, adc = known
+        drive_s, volt, farad, dac, adc, more = known
         squares = states.square().to(torch.float32).sum(0)  # of each bit line, over all products
         of_lines = electrics.conductance(cells).sum((0, 2))
         crossed = layout.arrays * cells.shape[2]
-        driven = volt**2 * float((squares * (read_s * of_lines + farad * crossed)).sum())
+        driven = volt**2 * float((squares * (drive_s * of_lines + farad * crossed)).sum())
         conversions = len(states) * (len(layout.words) * cells.shape[1] * dac + len(layout.bits) * cells.shape[2] * adc)
-        energy = times * (driven + conversions)
+        energy = times * (driven + conversions + len(states) * count.numel() * more)
     zero = torch.zeros_like(count)
     return Spent(busy, zero, zero, count, 0, 0, energy)
 
@@ -113,33 +112,36 @@ def of_read(cycle: Read, layout: Layout, electrics: Electrics, cells: Tensor) ->
     return of_reads(lines, layout, electrics, cells)
 
 
-def _of_a_read(electrics: Electrics) -> tuple[float, float, float, float, float] | None:
-    """Duration, voltage, capacitance per crossing, and energies of DAC and ADC; None: one of them is not known."""
+def _of_a_read(electrics: Electrics) -> tuple[float, float, float, float, float, float] | None:
+    """Seconds that currents flow, volts, farads per crossing, and joules of DAC, ADC and the rest; None: one of them is
+    not known."""
     c = electrics.circuit
-    if c.read_s is None or c.read_v is None or c.line_f is None or c.dac_j is None or c.adc_j is None:
+    if c.drive_s is None or c.read_v is None or c.line_f is None or not electrics.conducts:
         return None
-    return (c.read_s, c.read_v, c.line_f, c.dac_j, c.adc_j) if electrics.conducts else None
+    if c.dac_j is None or c.adc_j is None or c.overhead_j is None:
+        return None
+    return c.drive_s, c.read_v, c.line_f, c.dac_j, c.adc_j, c.overhead_j
 
 
 def pulse_energy(driven: Driven, electrics: Electrics, cells: Tensor) -> float | None:
-    """Joules that pulses and halves dissipate in cells of these weights (arrays, out, in), and lines and drivers take;
-    None where one of these is not known."""
-    e, circuit = electrics, electrics.circuit
-    if None in (e.pulse_width, e.voltage_up, e.voltage_down, circuit.line_f, circuit.driver_j) or not e.conducts:
+    """Joules that pulses and halves take in cells of these weights (arrays, out, in), and in lines and drivers; None
+    where one of these is not known."""
+    circuit, layout = electrics.circuit, driven.layout
+    up, down = electrics.voltage_up, electrics.voltage_down
+    each = electrics.pulse_energy(cells)
+    if each is None or up is None or down is None or circuit.line_f is None or circuit.driver_j is None:
         return None
-    siemens, layout = e.conductance(cells), driven.layout
-    of_words = torch.stack([part.sum(1) for part in siemens.split(layout.bits, 1)], 1)  # (arrays, columns, in)
-    of_bits = torch.stack([part.sum(2) for part in siemens.split(layout.words, 2)], 1)
-    crossed = (torch.tensor(n, dtype=torch.float32)[:, None] for n in (layout.bits, layout.words))
-    of_word, of_bit = crossed
+    of_word, of_bit = (torch.tensor(n, dtype=torch.float32)[:, None] for n in (layout.bits, layout.words))  # crossings
     total = 0.0
-    for direction, volt in enumerate((e.voltage_up or 0.0, e.voltage_down or 0.0)):
-        pulses = float((siemens * driven.pulses[direction]).sum())
-        words, bits = driven.words[direction], driven.bits[direction]
-        halves = float((of_words * words).sum()) + float((of_bits * bits).sum()) - 2 * pulses
-        charged = float((words * of_word).sum()) + float((bits * of_bit).sum())
-        total += volt**2 * ((e.pulse_width or 0.0) * (pulses + halves / 4) + (circuit.line_f or 0.0) * charged / 4)
-    return total + (circuit.driver_j or 0.0) * driven.line_pulses
+    for direction, volt in enumerate((up, down)):
+        joules, words, bits = each[direction], driven.words[direction], driven.bits[direction]
+        word_lines = torch.stack([part.sum(1) for part in joules.split(layout.bits, 1)], 1)  # (arrays, columns, in)
+        bit_lines = torch.stack([part.sum(2) for part in joules.split(layout.words, 2)], 1)
+        pulses = float((joules * driven.pulses[direction]).sum())
+        halves = float((word_lines * words).sum()) + float((bit_lines * bits).sum()) - 2 * pulses
+        crossed = float((words * of_word).sum()) + float((bits * of_bit).sum())
+        total += pulses + halves / 4 + circuit.line_f * (volt / 2) ** 2 * crossed
+    return total + circuit.driver_j * driven.line_pulses
 
 
 def _by_place(lines: Tensor, layout: Layout, along: Along) -> Tensor:

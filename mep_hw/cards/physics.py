@@ -150,3 +150,7 @@ class Electrical(Block):
     g_min: Amount = Field(description="conductance at w_min, in siemens")
     g_max: Amount = Field(description="conductance at w_max, in siemens")
     endurance: Amount = Field(description="pulses after which a cell counts as worn out")
+    pulse_j: Amount | None = Field(
+        default=None, description="energy of one pulse, in joules, of cells that are written through a gate or an "
+        "electrolyte; leave it out where the write current flows through the conductance that is read"
+    )  # fmt: skip

@@ -8,16 +8,27 @@ from mep_hw.errors import ScheduleError
 
 
 def eligible(backend: BackendCard, device: DeviceCard | None) -> tuple[WriteMode, ...]:
-    """The modes in the card's order; `cell` alone where the card has it and writes without a look are too uncertain.
+    """The modes in the card's order; `cell` alone where writes without a look are too uncertain, or weights are spread
+    over several arrays.
 
     Raises:
         ScheduleError: there is none.
     """
     modes, array = backend.write_modes, backend.array
+    if array is not None and array.slices > 1:
+        if "cell" in modes:
+            return ("cell",)
+        raise ScheduleError(
+            f"backend {backend.name}", "array.slices", array.slices,
+            rule=f"takes write mode cell, and write_modes hold {', '.join(modes)}",
+            fix="add cell to write_modes, or set slices to 1",
+        )  # fmt: skip
     pulses = array is not None and device is not None and takes_pulses(array, device)
     if "cell" in modes and array is not None and device is not None and needs_a_look(array, device):
         return ("cell",)
-    found: tuple[WriteMode, ...] = tuple(mode for mode in modes if mode in ("exact", "cell") or pulses)
+    found: tuple[WriteMode, ...] = tuple(
+        mode for mode in modes if mode in ("exact", "cell") or (pulses and mode in ("outer", "row"))
+    )
     if not found:
         cells = "no device" if device is None else device.name
         raise ScheduleError(

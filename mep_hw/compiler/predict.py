@@ -21,10 +21,11 @@ from mep_hw.array.electrics import Electrics, electrics
 from mep_hw.array.layout import Layout, layout
 from mep_hw.array.mapping import in_cells, two_sided
 from mep_hw.array.spent import of_outer, of_read, of_rows
+from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler.sample import verified
 from mep_hw.schedule.cost import Cost
-from mep_hw.schedule.ir import Cell, Cycle, Hold, Outer, Read, Registers, Row, Schedule
+from mep_hw.schedule.ir import Cell, Hold, Outer, Read, Refresh, Registers, Row, Schedule
 from mep_hw.schedule.trains import coincidences
 
 
@@ -36,21 +37,28 @@ def predict(schedule: Schedule, backend: BackendCard, device: DeviceCard | None,
     """
     if not schedule.cycles:
         return Cost.none()
+    digital = [_of_host(cycle) for cycle in schedule.cycles if isinstance(cycle, Registers | Hold)]
+    analog = [cycle for cycle in schedule.cycles if not isinstance(cycle, Registers | Hold)]
+    if analog and (backend.array is None or device is None):
+        return Cost()
+    if not analog or backend.array is None or device is None:
+        return reduce(add, digital)
     out, *rest = schedule.intended.shape
-    shape = out, int(torch.Size(rest).numel())
-    weights = torch.zeros(shape) if held is None else held.flatten(1)
-    return reduce(add, [of_cycle(cycle, backend, device, weights) for cycle in schedule.cycles])
+    weights = torch.zeros(out, torch.Size(rest).numel()) if held is None else held.flatten(1)
+    return reduce(add, [*digital, *(_of_array(cycle, backend.array, device, weights) for cycle in analog)])
 
 
-def of_cycle(cycle: Cycle, backend: BackendCard, device: DeviceCard | None, weights: Tensor) -> Cost:
-    """The same for one cycle; `weights` (out, in) are held before it."""
-    if isinstance(cycle, Registers):
-        return registers()
+def _of_host(cycle: Registers | Hold) -> Cost:
     if isinstance(cycle, Hold):
         return replace(Cost.none(), time_s=cycle.seconds)
-    if backend.array is None or device is None:
-        return Cost()
-    options, shape = backend.array, (weights.shape[0], weights.shape[1])
+    return Cost(cycles=1, slots=0, pulses=0, line_pulses=0, reads=0)  # no card describes its host
+
+
+def _of_array(
+    cycle: Outer | Row | Cell | Read | Refresh, options: ArrayOptions, device: DeviceCard, weights: Tensor
+) -> Cost:
+    """Of one cycle on weights (out, in)."""
+    shape = weights.shape[0], weights.shape[1]
     place, known = layout(shape, options, device), electrics(options, device)
     if isinstance(cycle, Outer | Row):
         return _pulsed(cycle, place, known, device, in_cells(weights, options, device))
@@ -59,11 +67,6 @@ def of_cycle(cycle: Cycle, backend: BackendCard, device: DeviceCard | None, weig
     if isinstance(cycle, Cell):
         return verified(cycle, options, device, weights)
     return Cost()  # what pairs need to be written anew depends on how far pulses have filled them
-
-
-def registers() -> Cost:
-    """Of one register write: no card describes its host, so time and energy are unknown."""
-    return Cost(cycles=1, slots=0, pulses=0, line_pulses=0, reads=0)
 
 
 def drive(cycle: Outer | Row, place: Layout, device: DeviceCard) -> Driven:

@@ -72,7 +72,7 @@ class Crossbar(Substrate):
             if isinstance(coupling.operator, Identity):
                 self.banks.append(None)
                 continue
-            _check_slices(self.cards[-1], device)
+            eligible(self.cards[-1], device)  # refuses what cannot be written at all
             rows, columns = weights.flatten(1).shape
             slices = [Bank(options, device, (rows, columns), self.generator, self.dtype) for _ in range(options.slices)]
             self.banks.append(slices[0] if len(slices) == 1 else Sliced(slices, options.slice_base))
@@ -237,13 +237,3 @@ def _noisy(backend: BackendCard) -> bool:
 
 def _each(phase: Phase, rows: int) -> Phase:
     return phase.repeat_interleave(rows) if isinstance(phase, Tensor) and rows > 1 else phase
-
-
-def _check_slices(card: BackendCard, device: DeviceCard) -> None:
-    """Raises CapabilityError where weights over several arrays would be written without a look."""
-    if card.array is not None and card.array.slices > 1 and (modes := eligible(card, device)) != ("cell",):
-        raise CapabilityError(
-            f"backend {card.name}", "array.slices", card.array.slices,
-            rule=f"only write mode cell writes more than one, and {device.name} may take {', '.join(modes)}",
-            fix="set write_modes to [cell], or slices to 1",
-        )  # fmt: skip

@@ -21,8 +21,9 @@ from mep_hw.schedule import Read
 
 WIDTH, UP, DOWN, G_MIN, G_MAX = 1e-7, 2.0, 3.0, 1e-6, 5e-6
 CIRCUIT = {
-    "gap_s": 4e-7, "settle_s": 1e-6, "read_s": 2e-6, "read_v": 0.2, "line_f": 3e-16, "driver_j": 1e-14, "dac_j": 2e-13,
-    "adc_j": 7e-13,
+    "gap_s": 4e-7, "settle_s": 1e-6, "read_s": 2e-6, "drive_s": 1.5e-6, "read_v": 0.2,
+    "line_f": 3e-16, "driver_j": 1e-14, "dac_j": 2e-13,
+    "adc_j": 7e-13, "overhead_j": 5e-12,
 }  # fmt: skip
 
 
@@ -114,15 +115,17 @@ def test_reads_are_conversions_lines_and_currents() -> None:
     """By hand, for cells that all have the largest conductance."""
     cells = torch.ones(1, OUT, IN, dtype=F64)
     found = electrics(options(), known())
-    siemens, v, t = G_MAX, CIRCUIT["read_v"], CIRCUIT["read_s"]
+    siemens, v, t, more = G_MAX, CIRCUIT["read_v"], CIRCUIT["drive_s"], CIRCUIT["overhead_j"]
     spent = of_read(Read(None, 3), PLACE, found, cells)
-    one = v**2 * (t * siemens * OUT + CIRCUIT["line_f"] * OUT) + len(BITS) * CIRCUIT["dac_j"] + OUT * CIRCUIT["adc_j"]
+    one = v**2 * (t * siemens * OUT + CIRCUIT["line_f"] * OUT) + len(BITS) * (CIRCUIT["dac_j"] + more)
+    one += OUT * CIRCUIT["adc_j"]
     assert spent.energy_j == pytest.approx(3 * IN * one)
-    assert spent.cost().reads == 3 * max(WORDS) and spent.cost().time_s == pytest.approx(3 * max(WORDS) * t)
+    assert spent.cost().reads == 3 * max(WORDS)
+    assert spent.cost().time_s == pytest.approx(3 * max(WORDS) * CIRCUIT["read_s"])
     basis = torch.eye(OUT, 2, dtype=F64)
     some = of_read(Read(basis, 2), PLACE, found, cells)
     product = v**2 * IN * (t * siemens + CIRCUIT["line_f"])
-    product += len(WORDS) * OUT * CIRCUIT["dac_j"] + len(BITS) * IN * CIRCUIT["adc_j"]
+    product += len(WORDS) * OUT * CIRCUIT["dac_j"] + len(BITS) * (IN * CIRCUIT["adc_j"] + len(WORDS) * more)
     assert some.energy_j == pytest.approx(2 * 2 * product) and some.cost().reads == 4
 
 

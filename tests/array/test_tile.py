@@ -65,7 +65,7 @@ def test_without_errors_it_is_the_matrix_product(pairing: Pairing, out: int, inp
 
 def test_arrays_are_as_large_as_allowed_and_alike() -> None:
     coupling = tiled(weights(20, 33), rows=9, cols=7)
-    assert (coupling.rows, coupling.cols) == ([9, 8, 8, 8], [7, 7, 6])
+    assert (coupling.rows, coupling.cols) == ((9, 8, 8, 8), (7, 7, 6))
     assert tiled(weights(8, 8), "reference", rows=9, cols=9).grid[0][0].cells.shape == (1, 9, 9)
     assert len(tiled(weights(9, 9), "reference", rows=9, cols=9).grid) == 2
 

@@ -102,14 +102,6 @@ def test_deterministic_trains_are_within_the_rounding_of_their_counts() -> None:
     assert float(gap) < 0.05
 
 
-def test_a_dense_update_is_realised_by_its_singular_directions() -> None:
-    wanted, generator = update(), torch.Generator().manual_seed(3)
-    cycle = outer(wanted.dense(), STEP, generator)
-    assert len(cycle.lengths) == 4  # its rank
-    found = torch.stack([mean_change(outer(wanted.dense(), STEP, generator)) for _ in range(400)])
-    assert float((found.mean(0) - wanted.dense()).norm() / wanted.dense().norm()) < 0.05
-
-
 def test_nothing_is_pulsed_for_no_update_and_a_small_one_takes_one_slot() -> None:
     nothing = outer(update() * 0.0, STEP, None)
     assert nothing.lengths == () and len(nothing.words) == 0 and not bool(coincidences(nothing)[0].any())

@@ -95,7 +95,9 @@ def test_biases_are_registers(build: Callable[[Model], Substrate]) -> None:
     substrate = build(model)
     given = model.biases[0]
     assert given is not None
-    assert substrate.apply_bias(1, schedule(torch.ones(8).double())) == Cost(cycles=1, slots=0, pulses=0)
+    assert substrate.apply_bias(1, schedule(torch.ones(8).double())) == Cost(
+        cycles=1, slots=0, pulses=0, line_pulses=0, reads=0
+    )
     held = substrate.biases[0]
     assert held is not None and torch.allclose(held, given + 1, rtol=0, atol=1e-14)
     with pytest.raises(CapabilityError, match="layer 3: bias"):

@@ -95,7 +95,8 @@ def test_a_cell_that_missed_its_target_is_written_again() -> None:
             assert update is not None
             whole += 0.05 * (update if isinstance(update, torch.Tensor) else update.dense())
     for c, whole in enumerate(total):
-        owed = training.owed[f"weights.{c}"]
+        owed = training.owed[c].residual
+        assert isinstance(owed, torch.Tensor)
         assert float(owed.abs().max()) <= 0.001 + 2 * 0.05 + 1e-6 and float(owed.std()) > 0.01
         added_up = (array.read(c) - start[c] + owed - whole).abs() < 1e-5
         assert float(added_up.float().mean()) > 0.7  # a draw beyond two deviations, one in twenty, is given up

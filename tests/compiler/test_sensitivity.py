@@ -7,8 +7,8 @@ import math
 import pytest
 
 from mep_hw.cards import BackendCard, load_backend, load_device
+from mep_hw.compiler.sensitivity import sensitivity
 from mep_hw.errors import CardError
-from mep_hw.schedule.sensitivity import sensitivity
 
 
 def squared(card: BackendCard) -> float:
