@@ -68,9 +68,9 @@ class Drivers:
         driven = in_rows(pulses, self.layout, along)
         return self._pulse(driven, of_rows(driven, along, self.electrics, self.cells.weights))
 
-    def read(self, lines: Tensor) -> Spent:
+    def read(self, lines: Tensor, after_pulses: bool = False) -> Spent:
         """What reading word lines takes, `lines` times each, (columns of the grid, in)."""
-        return of_reads(lines, self.layout, self.electrics, self.cells.weights)
+        return of_reads(lines, self.layout, self.electrics, self.cells.weights, after_pulses)
 
     def _pulse(self, driven: Driven, spent: Spent) -> Spent:
         self.cells.pulse(*driven.pulses)

@@ -1,6 +1,6 @@
 """Time and energy of driving and reading the arrays of a coupling, from counts of what their lines and cells see.
 
-    time of an array    slots (width + gap) + rounds settle + reads read_s       arrays work at once: the longest counts
+    time of an array    slots (width + gap) + reads read_s + rounds settle       arrays work at once: the longest counts
     energy of pulses    sum n E + sum h E / 4 + (V/2)^2 C + driver               V of the direction, C of a whole line
     energy of a read    drive_s V_read^2 sum G + V_read^2 C + dac + (sensed lines) adc + overhead       of a word line
 
@@ -70,11 +70,13 @@ def of_rows(driven: Driven, along: Along, electrics: Electrics, cells: Tensor) -
     return _spent(driven, busy, cycles, slots, torch.zeros_like(slots), pulse_energy(driven, electrics, cells))
 
 
-def of_reads(lines: Tensor, layout: Layout, electrics: Electrics, cells: Tensor) -> Spent:
-    """Reads of single word lines, `lines` times each, (columns of the grid, in)."""
+def of_reads(lines: Tensor, layout: Layout, electrics: Electrics, cells: Tensor, after_pulses: bool = False) -> Spent:
+    """Reads of single word lines, `lines` times each, (columns of the grid, in); after pulses their cells must settle
+    first."""
     count = _by_place(lines, layout, "words")
     circuit = electrics.circuit
-    busy = None if circuit.read_s is None else count * circuit.read_s
+    pause = circuit.settle_s if after_pulses else 0.0
+    busy = None if circuit.read_s is None or pause is None else count * (circuit.read_s + pause)
     energy = None
     if (known := _of_a_read(electrics)) is not None:
         drive_s, volt, farad, dac, adc, more = known

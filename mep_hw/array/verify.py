@@ -9,8 +9,6 @@ Not valid for cells that a pulse moves the other way than it should in the mean:
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -47,13 +45,5 @@ def by_pulses(drivers: Drivers, aims: Tensor, tolerance: float, iterations: int)
         spent = drivers.lines((wanted.clamp(min=0), -wanted.clamp(max=0)))
         off = wanted.ne(0).any(0)
         active = torch.stack([part.any(0) for part in off.split(drivers.layout.bits)]).float()
-        done += _settled(spent, drivers) + drivers.read(active)
+        done += spent + drivers.read(active, after_pulses=True)
     return done
-
-
-def _settled(spent: Spent, drivers: Drivers) -> Spent:
-    """With the time that cells need after their pulses before they can be read."""
-    pause = drivers.electrics.circuit.settle_s
-    if spent.busy_s is None or pause is None:
-        return replace(spent, busy_s=None)
-    return replace(spent, busy_s=spent.busy_s + spent.cycles * pause)

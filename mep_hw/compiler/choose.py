@@ -10,34 +10,21 @@ same pulses: where rows can be written, wear chooses them, and write and verify 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from mep_hw.array.electrics import electrics
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.compiler import forms
 from mep_hw.compiler.eligible import eligible
-from mep_hw.compiler.predict import predict
+from mep_hw.compiler.predict import predict, slots
 from mep_hw.errors import ScheduleError
 from mep_hw.outersum import Update
-from mep_hw.schedule.cost import Cost
-from mep_hw.schedule.ir import Schedule
+from mep_hw.schedule.ir import Outer, Row, Schedule
 
 Objective = Literal["time", "energy", "wear"]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A form, its schedule for the whole update, and the predicted cost."""
-
-    form: WriteMode
-    schedule: Schedule
-    cost: Cost
 
 
 def choose(
@@ -49,63 +36,62 @@ def choose(
         return forms.exact(total, backend.registers, generator)
     if device is None:
         return forms.cell(total, backend.array, None)
-    mode = preferred(total, modes, backend, backend.array, device)
+    mode = preferred(total, modes, backend, device)
     return make(mode, total, backend.array, device, generator)
 
 
-def preferred(
-    total: Update, modes: tuple[WriteMode, ...], backend: BackendCard, options: ArrayOptions, device: DeviceCard
-) -> WriteMode:
+def preferred(total: Update, modes: tuple[WriteMode, ...], backend: BackendCard, device: DeviceCard) -> WriteMode:
     """The mode that the objective finds cheapest; without one, the first of the card.
 
     Raises:
         ScheduleError: the objective depends on numbers that neither card knows.
     """
-    goal = options.writing.minimise
-    if goal is None or len(modes) == 1:
+    options = backend.array
+    goal = None if options is None else options.writing.minimise
+    if options is None or goal is None or len(modes) == 1:
         return modes[0]
     if "row" in modes:
         modes = tuple(mode for mode in modes if mode != "cell")
         if goal == "wear" or len(modes) == 1:
             return "row"
-    return min(modes, key=lambda mode: price(goal, candidate(mode, total, backend, options, device), options, device))
+    return min(modes, key=lambda mode: price(goal, candidate(mode, total, options, device), backend, device))
 
 
 def make(
     mode: WriteMode, total: Update, options: ArrayOptions, device: DeviceCard, generator: torch.Generator | None
 ) -> Schedule:
     """The schedule in this form."""
-    build: dict[WriteMode, Callable[[], Schedule]] = {
-        "outer": lambda: forms.outer(total, options, device, generator),
-        "row": lambda: forms.row(total, options, device, generator),
-        "cell": lambda: forms.cell(total, options, device),
-    }
-    return build[mode]()
+    if mode == "cell":
+        return forms.cell(total, options, device)
+    return (forms.outer if mode == "outer" else forms.row)(total, options, device, generator)
 
 
-def candidate(
-    mode: WriteMode, total: Update, backend: BackendCard, options: ArrayOptions, device: DeviceCard,
-    held: Tensor | None = None,
-) -> Candidate:  # fmt: skip
-    """The form with all rests drawn, by a generator of its own, and its cost."""
+def candidate(mode: WriteMode, total: Update, options: ArrayOptions, device: DeviceCard) -> Schedule:
+    """The schedule in this form with all rests drawn, by a generator of its own."""
     drawn = options.writing.model_copy(update={"rounding": "stochastic"})
     whole = options.model_copy(update={"writing": drawn})
-    schedule = make(mode, total, whole, device, torch.Generator().manual_seed(0))
-    return Candidate(mode, schedule, predict(schedule, backend, device, held))
+    return make(mode, total, whole, device, torch.Generator().manual_seed(0))
 
 
-def price(goal: Objective, found: Candidate, options: ArrayOptions, device: DeviceCard) -> float:
-    """Seconds, joules or pulses of a candidate.
+def price(goal: Objective, schedule: Schedule, backend: BackendCard, device: DeviceCard) -> float:
+    """Seconds, joules or pulses of a schedule.
 
     Raises:
         ScheduleError: it is not known.
     """
-    cost = found.cost
+    assert backend.array is not None  # nothing is chosen elsewhere
+    known = electrics(backend.array, device)
+    (cycle,) = schedule.cycles
+    if (
+        goal == "time" and isinstance(cycle, Outer | Row) and known.slot_s is not None
+    ):
+        return known.slot_s * slots(cycle, backend.array, device)
+    cost = predict(schedule, backend, device)
     value = {"time": cost.time_s, "energy": cost.energy_j, "wear": cost.pulses}[goal]
     if value is None:
-        unknown = ", ".join(electrics(options, device).unknown) or "how its cells are programmed"
+        unknown = ", ".join(known.unknown) or "how its cells are programmed"
         raise ScheduleError(
-            f"device {device.name}", "writing.minimise", goal, rule=f"is not known of form {found.form}: {unknown}",
+            f"device {device.name}", "writing.minimise", goal, rule=f"is not known: {unknown}",
             fix="give array.circuit and array.assumed in the backend card, or minimise wear",
         )  # fmt: skip
     return value

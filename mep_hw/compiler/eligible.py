@@ -26,9 +26,8 @@ def eligible(backend: BackendCard, device: DeviceCard | None) -> tuple[WriteMode
     pulses = array is not None and device is not None and takes_pulses(array, device)
     if "cell" in modes and array is not None and device is not None and needs_a_look(array, device):
         return ("cell",)
-    found: tuple[WriteMode, ...] = tuple(
-        mode for mode in modes if mode in ("exact", "cell") or (pulses and mode in ("outer", "row"))
-    )
+    possible = ("exact", "cell", "outer", "row") if pulses else ("exact", "cell")
+    found: tuple[WriteMode, ...] = tuple(mode for mode in modes if mode in possible)
     if not found:
         cells = "no device" if device is None else device.name
         raise ScheduleError(

@@ -23,6 +23,7 @@ from mep_hw.array.mapping import in_cells, two_sided
 from mep_hw.array.spent import of_outer, of_read, of_rows
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import BackendCard, DeviceCard
+from mep_hw.compiler import lines
 from mep_hw.compiler.sample import verified
 from mep_hw.schedule.cost import Cost
 from mep_hw.schedule.ir import Cell, Hold, Outer, Read, Refresh, Registers, Row, Schedule
@@ -67,6 +68,14 @@ def _of_array(
     if isinstance(cycle, Cell):
         return verified(cycle, options, device, weights)
     return Cost()  # what pairs need to be written anew depends on how far pulses have filled them
+
+
+def slots(cycle: Outer | Row, options: ArrayOptions, device: DeviceCard) -> int:
+    """Slots of the array that takes most, without the rest of the cost."""
+    if isinstance(cycle, Outer):
+        return outer_slots(cycle, not two_sided(device))
+    place = layout((cycle.pulses.shape[0], cycle.pulses.shape[1]), options, device)
+    return lines.slots(cycle.pulses, place, cycle.along)
 
 
 def drive(cycle: Outer | Row, place: Layout, device: DeviceCard) -> Driven:
