@@ -1,9 +1,10 @@
 """Equivalent factors of an update that take fewer pulses, or fewer slots, to program as outer products.
 
-An update sum_k p_k q_k^T costs sum_k |p_k|_1 |q_k|_1 / step pulses of all cells in the mean, and sum_k max|p_k| max|q_k| /
-step slots before each cycle is rounded up to whole ones (trains.py). The factors can be chosen: P Q^T is the same as
-(P T^T) (Q T^-1)^T for every invertible T. Factors of rank r that know nothing of this take sqrt(2 r / pi) times as many
-pulses as the entries of P Q^T would by themselves; as few as those take only lines of the smaller side, one a cycle.
+An update sum_k p_k q_k^T costs sum_k |p_k|_1 |q_k|_1 / step pulses of all cells in the mean, and sum_k max|p_k|
+max|q_k| / step slots before each cycle is rounded up to whole ones (trains.py). The factors can be chosen: P Q^T is the
+same as (P T^T) (Q T^-1)^T for every invertible T. No choice takes fewer pulses than the entries of P Q^T by themselves;
+one cycle for each line of the smaller side takes just those, and r columns that know nothing of each other take
+sqrt(2 r / pi) times as many.
 
 Both goals are F = sum_k N(p_k) N(q_k) with N the sum, or the maximum, of absolute values. N is smoothed, less and less:
 sum x^2 / sqrt(x^2 + t^2 mean(x^2)) with t -> 0, and (sum |x|^s)^(1/s) with s -> infinity. With weights w such that N =
@@ -15,11 +16,12 @@ and Laheld, IEEE Trans. Signal Process. 44, 3017, 1996) over the diagonal of the
     Y = slope / bend,   V <- 0.7 V - rate (0.6 Y - 0.4 Y^T),   T <- (1 + V) T,   P = A T^T,   Q = B T^-1
 
 Rotations (Y = -Y^T) take the full rate, shears (Y = Y^T) a fifth: the second order of T^-1 adds V_kj V_jk times about
-the bend, which makes shears stiff and rotations soft, as in independent component analysis (Ablin, Cardoso and Gramfort,
-IEEE Trans. Signal Process. 66, 4040, 2018).
+the bend, which makes shears stiff and rotations soft, as in independent component analysis (Ablin, Cardoso and
+Gramfort, IEEE Trans. Signal Process. 66, 4040, 2018).
 
-Not valid for: the global minimum (there are many local ones, within some percent of each other), both goals at once (flat
-factors take fewer slots and more pulses, peaked ones the reverse), and cycles of less than a slot, which take one anyhow.
+Not valid for: the global minimum (there are many local ones, within some percent of each other), both goals at once
+(flat factors take fewer slots and more pulses, peaked ones the reverse), and cycles of less than a slot, which take a
+whole one anyhow.
 """
 
 from __future__ import annotations
@@ -80,7 +82,8 @@ def _shared(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     """U sqrt(S) and V sqrt(S) of the product's singular value decomposition, without what is only rounding."""
     (left_q, left_r), (right_q, right_r) = torch.linalg.qr(left.double()), torch.linalg.qr(right.double())
     u, values, vt = torch.linalg.svd(left_r @ right_r.T, full_matrices=False)
-    real = values > values[0] * (max(len(left), len(right)) * torch.finfo(left.dtype).eps)
+    rounding = max(torch.finfo(left.dtype).eps, max(len(left), len(right)) * torch.finfo(values.dtype).eps)
+    real = values > values[0] * rounding
     root = values[real].sqrt()
     return (left_q @ (u[:, real] * root)).to(left.dtype), (right_q @ (vt.T[:, real] * root)).to(left.dtype)
 
