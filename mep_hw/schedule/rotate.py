@@ -13,7 +13,7 @@ singular values equally, small moves p_k += sum_j V_kj p_j, q_j -= sum_k V_kj q_
 and Laheld, IEEE Trans. Signal Process. 44, 3017, 1996) over the diagonal of the second derivative, with momentum:
 
     slope_kj = N(q_k) <w_pk p_k, p_j> - N(p_j) <w_qj q_j, q_k>,   bend_kj = N(q_k) <w_pk, p_j^2> + N(p_j) <w_qj, q_k^2>
-    Y = slope / bend,   V <- 0.7 V - rate (0.6 Y - 0.4 Y^T),   T <- (1 + V) T,   P = A T^T,   Q = B T^-1
+    Y = slope / bend,   V <- 0.7 V - rate (0.6 Y - 0.4 Y^T), kept small,   T <- (1 + V) T,   P = A T^T,   Q = B T^-1
 
 Rotations (Y = -Y^T) take the full rate, shears (Y = Y^T) a fifth: the second order of T^-1 adds V_kj V_jk times about
 the bend, which makes shears stiff and rotations soft, as in independent component analysis (Ablin, Cardoso and
@@ -37,6 +37,7 @@ Goal = Literal["pulses", "slots"]
 STEPS = 24
 MOMENTUM = 0.7
 SHEAR = 0.4  # half of what is taken off shears
+LONGEST = 1.5  # sum of a row of V at most: 1 + V stays far from singular, however steep the singular values
 SMOOTHING = (1.5, 0.05)  # t at the first and the last step
 POWER = (4.0, 40.0)  # s
 SUM_RATE, MAXIMUM_RATE = 2.5, 0.75  # w overestimates the second derivative of the sum
@@ -93,6 +94,7 @@ def _turned(left: Tensor, right: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
     a, b = left.T.contiguous(), right.T.contiguous()
     turn = torch.eye(len(a), dtype=a.dtype, device=a.device)
     move = torch.zeros_like(turn)
+    longest = LONGEST / len(a)
     p, q = a, b
     for step in range(STEPS):
         part = step / (STEPS - 1)
@@ -102,6 +104,7 @@ def _turned(left: Tensor, right: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
         bend = q_size * p_bend + (p_size * q_bend).T
         wanted = slope.div_(bend)
         move.mul_(MOMENTUM).sub_(wanted, alpha=rate * (1 - SHEAR)).add_(wanted.T, alpha=rate * SHEAR)
+        move.clamp_(-longest, longest)
         turn = torch.addmm(turn, move, turn)
         p, q = turn @ a, torch.linalg.inv_ex(turn)[0].T @ b
     return p.T, q.T

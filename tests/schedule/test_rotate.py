@@ -39,7 +39,7 @@ def entries(factors: Factors) -> float:
 
 
 def miss(found: Factors, wanted: Factors) -> float:
-    """Distance of the products, as a share of the largest that rounding could be measured by."""
+    """Distance of the products over the sizes of their terms, which may cancel in the sum."""
     products = [left.double() @ right.double().T for left, right in (found, wanted)]
     scale = (wanted[0].double().norm(dim=0) * wanted[1].double().norm(dim=0)).norm()
     return float((products[0] - products[1]).norm() / scale)
@@ -149,7 +149,7 @@ def test_what_is_no_direction_takes_no_cycle() -> None:
 
 @pytest.mark.parametrize("goal", GOALS)
 def test_factors_of_training_get_as_low_as_long_descent(trained: list[Factors], goal: Goal) -> None:
-    bar = {"pulses": 1.03, "slots": 1.2}[goal]  # measured 1.02 and 1.13
+    bar = {"pulses": 1.03, "slots": 1.2}[goal]  # measured 1.01 to 1.02, and 1.11
     hidden = trained[2::2]
     found = sum(total(rotated(*factors, goal), goal) for factors in hidden)
     assert found < bar * sum(descended(factors, goal) for factors in hidden)
@@ -178,12 +178,17 @@ def test_law_of_incoherent_factors_and_gain_over_it(
 
 @pytest.mark.parametrize(
     ("rows", "rank", "fall", "pulses", "slots"),
-    [((512, 512), 64, 0.87, 0.91, 0.62), ((128, 100), 64, 1.0, 0.62, 0.35), ((300, 12), 8, 0.9, 0.75, 0.65)],
+    [
+        ((512, 512), 64, 0.87, 0.93, 0.57),
+        ((150, 260), 119, 0.95, 0.73, 0.42),
+        ((128, 100), 64, 1.0, 0.57, 0.29),
+        ((300, 12), 8, 0.9, 0.73, 0.55),
+    ],
 )
 def test_steep_wide_and_narrow_factors_descend_too(
     rows: tuple[int, int], rank: int, fall: float, pulses: float, slots: float
 ) -> None:
-    # Where shears take the full rate the first two diverge, and the factors given come back.
+    # Bars are 5 to 12 % above what was measured. Where it diverges, the factors given come back.
     factors = random(rows, rank, seed=3, fall=fall)
     assert total(rotated(*factors, "pulses"), "pulses") < pulses * total(factors, "pulses")
     assert total(rotated(*factors, "slots"), "slots") < slots * total(factors, "slots")
