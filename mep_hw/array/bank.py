@@ -19,6 +19,7 @@ from mep_hw.array.electrics import electrics
 from mep_hw.array.layout import layout
 from mep_hw.array.mapping import (
     cell_tolerance,
+    from_cells,
     in_cells,
     mapping_of,
     pairing_of,
@@ -66,7 +67,6 @@ class Bank:
         self.two_sided, pairing = two_sided(device), pairing_of(options, device)
         self.options = options.model_copy(update={"pairing": pairing, "scale": scale_of(options, device)})
         self.device, self.pair = device, pairing == "differential"
-        self.unit = self.options.scale / (2 if self.pair and self.two_sided else 1)
         place, writing = layout(shape, options, device), options.writing
         self.cells = Cells(device, (place.arrays, *shape), generator, dtype)
         known = electrics(options, device)
@@ -258,8 +258,8 @@ class Bank:
         return drives if self.gain == 1.0 else drives.mul_(self.gain)
 
     def _joined(self, held: Tensor) -> Tensor:
-        joined = held[0] - held[1] if self.pair else held[0]
-        return joined if self.unit == 1 else self.unit * joined
+        """The weights (out, in) that cells (arrays, out, in) stand for."""
+        return from_cells(held, self.options, self.device)
 
     def _aims(self, weights: Tensor) -> Tensor:
         """What each cell should hold for `weights`, (arrays, out, in)."""

@@ -105,6 +105,17 @@ def in_cells(weights: Tensor, options: ArrayOptions, device: DeviceCard) -> Tens
     return torch.stack([weights.clamp(min=0), (-weights).clamp(min=0)]) / scale
 
 
+def from_cells(held: Tensor, options: ArrayOptions, device: DeviceCard) -> Tensor:
+    """The weights (out, in) of the model that cells (arrays, out, in) stand for: the inverse of `in_cells`."""
+    scale = scale_of(options, device)
+    if pairing_of(options, device) == "differential":
+        held = held[0] - held[1]
+        scale = scale / 2 if two_sided(device) else scale
+    else:
+        held = held[0]
+    return held if scale == 1 else scale * held
+
+
 def reachable(weights: Tensor, options: ArrayOptions, device: DeviceCard) -> Tensor:
     """The same, within what such cells can hold: nobody asks a cell for more, or it would be pulsed to death."""
     low, high = device.w_min.value, device.w_max.value

@@ -30,31 +30,24 @@ Objective = Literal["time", "energy", "wear"]
 def choose(
     total: Update, backend: BackendCard, device: DeviceCard | None, generator: torch.Generator | None
 ) -> Schedule:
-    """The schedule in the form that the card prefers."""
-    modes = eligible(backend, device)
-    if modes[0] == "exact" or backend.array is None:
-        return forms.exact(total, backend.registers, generator)
-    if device is None:
-        return forms.cell(total, backend.array, None)
-    mode = preferred(total, modes, backend, device)
-    return make(mode, total, backend.array, device, generator)
-
-
-def preferred(total: Update, modes: tuple[WriteMode, ...], backend: BackendCard, device: DeviceCard) -> WriteMode:
-    """The mode that the objective finds cheapest; without one, the first of the card.
+    """The schedule in the form that the card prefers.
 
     Raises:
-        ScheduleError: the objective depends on numbers that neither card knows.
+        ScheduleError: no form can be executed, or the objective depends on numbers that neither card knows.
     """
-    options = backend.array
-    goal = None if options is None else options.writing.minimise
-    if options is None or goal is None or len(modes) == 1:
-        return modes[0]
-    if "row" in modes:
-        modes = tuple(mode for mode in modes if mode != "cell")
-        if goal == "wear" or len(modes) == 1:
-            return "row"
-    return min(modes, key=lambda mode: price(goal, candidate(mode, total, options, device), backend, device))
+    modes, options = eligible(backend, device), backend.array
+    if modes[0] == "exact" or options is None:
+        return forms.exact(total, backend.registers, generator)
+    if device is None:
+        return forms.cell(total, options, None)
+    goal = options.writing.minimise
+    if goal is not None and "row" in modes:
+        modes = tuple(mode for mode in modes if mode != "cell" and (goal != "wear" or mode == "row"))
+    if goal is None or len(modes) == 1:
+        return make(modes[0], total, options, device, generator)
+    found = {mode: candidate(mode, total, options, device, generator) for mode in modes}
+    best = min(found, key=lambda mode: price(goal, found[mode], backend, device))
+    return make(best, total, options, device, generator) if best == "row" else found[best]
 
 
 def make(
@@ -66,11 +59,15 @@ def make(
     return (forms.outer if mode == "outer" else forms.row)(total, options, device, generator)
 
 
-def candidate(mode: WriteMode, total: Update, options: ArrayOptions, device: DeviceCard) -> Schedule:
-    """The schedule in this form with all rests drawn, by a generator of its own."""
+def candidate(
+    mode: WriteMode, total: Update, options: ArrayOptions, device: DeviceCard, generator: torch.Generator | None
+) -> Schedule:
+    """The schedule in this form with the rests of rows drawn, so that it realises all of what it keeps."""
+    if mode != "row":
+        return make(mode, total, options, device, generator)
     drawn = options.writing.model_copy(update={"rounding": "stochastic"})
     whole = options.model_copy(update={"writing": drawn})
-    return make(mode, total, whole, device, torch.Generator().manual_seed(0))
+    return forms.row(total, whole, device, torch.Generator().manual_seed(0) if generator is None else generator)
 
 
 def price(goal: Objective, schedule: Schedule, backend: BackendCard, device: DeviceCard) -> float:
@@ -82,9 +79,7 @@ def price(goal: Objective, schedule: Schedule, backend: BackendCard, device: Dev
     assert backend.array is not None  # nothing is chosen elsewhere
     known = electrics(backend.array, device)
     (cycle,) = schedule.cycles
-    if (
-        goal == "time" and isinstance(cycle, Outer | Row) and known.slot_s is not None
-    ):
+    if goal == "time" and isinstance(cycle, Outer | Row) and known.slot_s is not None:
         return known.slot_s * slots(cycle, backend.array, device)
     cost = predict(schedule, backend, device)
     value = {"time": cost.time_s, "energy": cost.energy_j, "wear": cost.pulses}[goal]

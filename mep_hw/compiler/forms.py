@@ -22,6 +22,7 @@ from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells.traits import amount, write_noise
 from mep_hw.compiler.factors import directions, factors, split
 from mep_hw.compiler.lines import shorter
+from mep_hw.compiler.rotate import rotated
 from mep_hw.outersum import OuterSum, Update, dense
 from mep_hw.schedule.ir import Cell, Registers, Row, Schedule
 from mep_hw.schedule.trains import check_pulses, coincidences
@@ -39,9 +40,13 @@ def exact(total: Update, registers: RegisterFormat | None, generator: torch.Gene
 
 
 def outer(total: Update, options: ArrayOptions, device: DeviceCard, generator: torch.Generator | None) -> Schedule:
-    """The strong directions of it as outer products; the weak ones are left, see `mep_hw.compiler.factors`."""
+    """The strong directions of it as outer products, in factors that take fewer slots or pulses, as the card wants;
+    the weak ones are left, see `mep_hw.compiler.factors`."""
     strong, weak = split(directions(total), pulse_step(options, device), options.writing.rank_max)
-    return _pulsed(total, strong, weak, options, device, generator)
+    # Energy goes by slots, too: half-selected cells along lines that fire take more of it than the pulses themselves.
+    goal = "slots" if options.writing.minimise in ("time", "energy") else "pulses"
+    turned = OuterSum(*rotated(strong.left, strong.right, goal))
+    return _pulsed(total, turned, weak, options, device, generator)
 
 
 def local(total: Update, options: ArrayOptions, device: DeviceCard, generator: torch.Generator | None) -> Schedule:

@@ -14,7 +14,7 @@ from torch import Tensor
 from mep_hw.array.drivers import Drivers
 from mep_hw.array.electrics import electrics
 from mep_hw.array.layout import layout
-from mep_hw.array.mapping import cell_tolerance, in_cells, reachable, two_sided
+from mep_hw.array.mapping import cell_tolerance, from_cells, in_cells, reachable, two_sided
 from mep_hw.array.verify import by_pulses
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.physics import Unknown
@@ -41,9 +41,12 @@ def verified(cycle: Cell, options: ArrayOptions, device: DeviceCard, weights: Te
     place = replace(whole, words=(count,))
     cells = Cells(device, (place.arrays, out, count), generator, weights.dtype)
     cells.set(in_cells(weights[:, some], options, device))
-    aims = reachable((weights + change)[:, some], options, device)
     drivers = Drivers(cells, place, electrics(options, device), not two_sided(device), options.writing.disturb)
     tolerance = cell_tolerance(cycle.tolerance, options, device)
+    # Written once, so that they start with the noise of a write that was looked at.
+    by_pulses(drivers, reachable(weights[:, some], options, device), tolerance, cycle.iterations)
+    start = from_cells(cells.weights, options, device)
+    aims = reachable(start + change[:, some], options, device)
     cost = by_pulses(drivers, aims, tolerance, cycle.iterations).cost()
     return _scaled(cost, max(whole.words) / count, lines / count)
 

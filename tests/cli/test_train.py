@@ -26,7 +26,7 @@ from mep_hw.files import read_tensors
 
 SMALL = ("--model", "64-8-10", "--epochs", "1")
 KEYS = "backend device rule data model epochs seed test_accuracy control_accuracy seconds cost".split()
-COSTS = "time_s energy_j cycles slots pulses wear_max".split()
+COSTS = "time_s energy_j cycles slots pulses line_pulses reads wear_max".split()
 COLUMNS = "epoch lr_factor train_loss train_accuracy free_sweeps residual validation_accuracy seconds".split()
 FILES = {"checkpoint.safetensors", "run.json", "history.csv", "curve.png"}
 

@@ -21,11 +21,11 @@ from mep_hw.substrates.base import Substrate
 FORMS = ("outer", "row", "cell")
 
 
-def machine(backend: BackendCard, cells: DeviceCard, out: int, inputs: int, held: torch.Tensor | None = None) -> Substrate:
-    """One coupling on such an array, at weight 0 or `held`."""
+def machine(backend: BackendCard, cells: DeviceCard, out: int, inputs: int, seed: int = 0) -> Substrate:
+    """One coupling on such an array, at weight 0."""
     model = mep_hw.mlp(inputs, out, dtype=F64)
-    model.weights[0].copy_(torch.zeros(out, inputs) if held is None else held)
-    return machines.build(model, backend, cells, 0)
+    model.weights[0].zero_()
+    return machines.build(model, backend, cells, seed)
 
 
 def whole(schedule: Schedule, like: torch.Tensor) -> torch.Tensor:
@@ -56,13 +56,12 @@ def test_what_is_intended_and_what_is_left_are_all_of_the_update(
     if isinstance(cycle, Outer) and most is not None:
         assert len(cycle.lengths) <= most
     if isinstance(cycle, Row) and not random:
-        assert float((dense(schedule.left) if schedule.left is not None else torch.zeros(1)).abs().max()) <= step / 2 + 1e-12
+        assert schedule.left is not None and float(dense(schedule.left).abs().max()) <= step / 2 + 1e-12
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("pairing", ["reference", "differential"])
 def test_ideal_cells_realise_what_deterministic_schedules_intend(form: str, pairing: str) -> None:
-    backend = crossbar((form,), trains="deterministic").model_copy()
     backend = card("crossbar", **{
         "write_modes": [form], "compute__dtype": "float64", "array__scale": 1.0, "array__scale_by": "weight",
         "array__pairing": pairing, "array__writing": {"trains": "deterministic", "tolerance": 1e-9},
@@ -73,20 +72,20 @@ def test_ideal_cells_realise_what_deterministic_schedules_intend(form: str, pair
     made = machine(backend, cells, 7, 9)
     made.apply(0, schedule)
     intended = dense(schedule.intended)
-    slack = 0.001 + 1e-9 if form == "cell" else 1e-6  # verified cells can only be as near as half a step
+    slack = 0.002 if form == "cell" else 1e-6  # verified cells can only be as near as a step
     assert float((made.read(0) - intended).abs().max()) < slack
     assert float((intended - update.dense()).norm() / update.dense().norm()) < (0.5 if form == "outer" else 0.1)
 
 
 @pytest.mark.parametrize("form", ["outer", "row"])
 def test_noisy_cells_realise_it_in_the_mean(form: str) -> None:
-    """Each cell's mean over machines and draws, in standard errors of it; 60 cells, so 4 are allowed for the largest."""
+    """Each cell's mean over machines and draws, in standard errors; of 60 cells, the largest error may be 4 of them."""
     cells = device("gokmen-vlasov")
     backend = crossbar((form,), rounding="stochastic")
     update = low_rank(6, 10, 2, 0.2)
     found: list[torch.Tensor] = []
     for seed in range(300):
-        made = machines.build(mep_hw.mlp(10, 6, dtype=F64), backend, cells, seed)
+        made = machine(backend, cells, 6, 10, seed)
         before = made.read(0)
         made.apply(0, compile(update, None, backend, cells, torch.Generator().manual_seed(seed)))
         found.append(made.read(0) - before)
@@ -105,7 +104,7 @@ def test_weak_directions_wait_until_they_are_worth_a_cycle() -> None:
     assert first.left is not None and torch.allclose(dense(first.left), one.dense(), rtol=0, atol=1e-15)
     assert predict(first, backend, cells).slots == 0
     second = compile(one, first.left, backend, cells, generator)
-    assert second.left is None and predict(second, backend, cells).slots == 1
+    assert second.left is None and predict(second, backend, cells).cycles == 1
     strong = OuterSum(torch.eye(5, 2, dtype=F64), torch.eye(6, 2, dtype=F64) * torch.tensor([0.02, 0.0002]))
     both = compile(strong, None, backend, cells, generator)
     assert isinstance(both.cycles[0], Outer) and both.cycles[0].lengths == (10,) and both.left is not None

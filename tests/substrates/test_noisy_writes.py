@@ -32,9 +32,9 @@ def test_scale_is_lowered_until_a_write_leaves_no_more_noise_than_allowed(name: 
     array = machines.build(model, backend, load_device(name), 0)
     assert isinstance(array, Crossbar) and array.banks[0] is not None
     bank = array.banks[0]
-    assert bank.unit == pytest.approx(0.02 / NOISE[name])
+    assert bank.options.scale == pytest.approx(0.02 / NOISE[name])
     bank.rows(Row(torch.ones(50, 40, dtype=torch.int32)))
-    by_chance = bank.weights - bank.unit * bank.cells.stored[0]
+    by_chance = bank.weights - bank.options.scale * bank.cells.stored[0]
     assert float(by_chance.std()) == pytest.approx(0.02, rel=0.07)  # 2000 cells: three standard errors are 5 %
 
 
@@ -117,7 +117,7 @@ def test_sizes_of_an_array_follow_the_largest_initial_weight_of_each_coupling() 
     for c, unit in enumerate((float(model.weights[0].abs().max()), 1.0)):
         own, bank = array.card_of(c).array, array.banks[c]
         assert own is not None and isinstance(bank, Bank)
-        sizes = own.scale, own.writing.tolerance, own.writing.noise_max, own.writing.step_max, bank.unit
+        sizes = own.scale, own.writing.tolerance, own.writing.noise_max, own.writing.step_max, bank.options.scale
         assert sizes == pytest.approx((2 * unit, 0.02 * unit, 0.18 * unit, 0.06 * unit, 2 * unit))
         bank.set(torch.full(bank.weights.shape, 100.0))
         assert float(bank.weights.mean()) == pytest.approx(2 * unit * 1.1724, rel=0.06)  # ecram's upper bound
