@@ -19,8 +19,8 @@ class RegisterFormat(Block):
     bits: int = Field(ge=2, le=24, description="bits of a register with its sign, 2 to 24")
     step: float = Field(gt=0, description="weight that one unit of a register stands for, in weight units")
     rounding: Literal["nearest", "stochastic"] = Field(
-        default="stochastic", description="of changes to whole steps: the rest is left to later updates, or rounded up "
-        "with the probability of the rest"
+        default="stochastic", description="of changes to whole steps, to the nearest one or up with the probability of "
+        "the rest; what is rounded off is left to later updates"
     )  # fmt: skip
 
     @property

@@ -2,7 +2,9 @@
 
 Forms are compared by what it takes to realise the whole update. Row writes leave fractions of a pulse to later updates,
 and outer products leave weak directions; a form that is cheap today because it leaves much would be paid for tomorrow.
-So row writes are compared with their rests drawn at random, which costs what the rests cost in the mean.
+So row writes are compared with their rests drawn at random, which costs what the rests cost in the mean, and outer
+products with all directions written. How well a form realises an update is not compared: outer products are right in
+the mean, and their noise does not depend on the rank (see `explain`).
 
 Row writes take the fewest pulses that there are, |update|_1 / step, and the reads of verified writes come on top of the
 same pulses: where rows can be written, wear chooses them, and write and verify is never cheaper.
@@ -45,9 +47,10 @@ def choose(
         modes = tuple(mode for mode in modes if mode != "cell" and (goal != "wear" or mode == "row"))
     if goal is None or len(modes) == 1:
         return make(modes[0], total, options, device, generator)
-    found = {mode: candidate(mode, total, options, device, generator) for mode in modes}
-    best = min(found, key=lambda mode: price(goal, found[mode], backend, device))
-    return make(best, total, options, device, generator) if best == "row" else found[best]
+    found = {mode: make(mode, total, options, device, generator) for mode in modes}
+    return found[
+        min(modes, key=lambda mode: price(goal, whole(mode, found[mode], total, options, device), backend, device))
+    ]
 
 
 def make(
@@ -59,15 +62,16 @@ def make(
     return (forms.outer if mode == "outer" else forms.row)(total, options, device, generator)
 
 
-def candidate(
-    mode: WriteMode, total: Update, options: ArrayOptions, device: DeviceCard, generator: torch.Generator | None
-) -> Schedule:
-    """The schedule in this form with the rests of rows drawn, so that it realises all of what it keeps."""
-    if mode != "row":
-        return make(mode, total, options, device, generator)
+def whole(mode: WriteMode, made: Schedule, total: Update, options: ArrayOptions, device: DeviceCard) -> Schedule:
+    """The schedule of the form that leaves nothing, for comparison: `made` itself, or one with all directions of the
+    update written, or the rests of its rows drawn."""
+    if made.left is None:
+        return made
+    generator = torch.Generator().manual_seed(0)
+    if mode == "outer":
+        return forms.outer(total, options, device, generator, least=0.0)
     drawn = options.writing.model_copy(update={"rounding": "stochastic"})
-    whole = options.model_copy(update={"writing": drawn})
-    return forms.row(total, whole, device, torch.Generator().manual_seed(0) if generator is None else generator)
+    return forms.row(total, options.model_copy(update={"writing": drawn}), device, generator)
 
 
 def price(goal: Objective, schedule: Schedule, backend: BackendCard, device: DeviceCard) -> float:

@@ -42,9 +42,9 @@ def peaks(factors: OuterSum, step: float) -> Tensor:
     return factors.left.abs().amax(0) * factors.right.abs().amax(0) / step
 
 
-def split(factors: OuterSum, step: float, most: int | None) -> tuple[OuterSum, OuterSum | None]:
+def split(factors: OuterSum, step: float, most: int | None, least: float = LEAST) -> tuple[OuterSum, OuterSum | None]:
     """Directions worth a cycle, at most `most` of them, and the rest; None: there is no rest."""
-    worth = peaks(factors, step) >= LEAST
+    worth = peaks(factors, step) >= least
     if most is not None and int(worth.sum()) > most:
         worth &= worth.cumsum(0) <= most  # the strongest come first
     if bool(worth.all()):

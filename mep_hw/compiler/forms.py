@@ -20,13 +20,15 @@ from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.registers import RegisterFormat
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells.traits import amount, write_noise
-from mep_hw.compiler.factors import directions, factors, split
+from mep_hw.compiler.factors import LEAST, directions, factors, split
 from mep_hw.compiler.lines import shorter
 from mep_hw.compiler.rotate import rotated
 from mep_hw.outersum import OuterSum, Update, dense
 from mep_hw.schedule.ir import Cell, Registers, Row, Schedule
 from mep_hw.schedule.trains import check_pulses, coincidences
 from mep_hw.schedule.trains import outer as trains
+
+TURNED = 64  # directions up to which better factors are looked for; beyond, that takes longer than it saves
 
 
 def exact(total: Update, registers: RegisterFormat | None, generator: torch.Generator | None) -> Schedule:
@@ -36,17 +38,20 @@ def exact(total: Update, registers: RegisterFormat | None, generator: torch.Gene
     random = generator if registers.rounding == "stochastic" else None
     change = dense(total)
     written = whole(change / registers.step, random) * registers.step
-    return Schedule((Registers(written),), written, None if random is not None else change - written)
+    return Schedule((Registers(written),), written, change - written)
 
 
-def outer(total: Update, options: ArrayOptions, device: DeviceCard, generator: torch.Generator | None) -> Schedule:
+def outer(
+    total: Update, options: ArrayOptions, device: DeviceCard, generator: torch.Generator | None, least: float = LEAST
+) -> Schedule:
     """The strong directions of it as outer products, in factors that take fewer slots or pulses, as the card wants;
     the weak ones are left, see `mep_hw.compiler.factors`."""
-    strong, weak = split(directions(total), pulse_step(options, device), options.writing.rank_max)
+    strong, weak = split(directions(total), pulse_step(options, device), options.writing.rank_max, least)
     # Energy goes by slots, too: half-selected cells along lines that fire take more of it than the pulses themselves.
     goal = "slots" if options.writing.minimise in ("time", "energy") else "pulses"
-    turned = OuterSum(*rotated(strong.left, strong.right, goal))
-    return _pulsed(total, turned, weak, options, device, generator)
+    if strong.rank <= TURNED:
+        strong = OuterSum(*rotated(strong.left, strong.right, goal))
+    return _pulsed(total, strong, weak, options, device, generator)
 
 
 def local(total: Update, options: ArrayOptions, device: DeviceCard, generator: torch.Generator | None) -> Schedule:
