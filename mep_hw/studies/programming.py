@@ -27,7 +27,7 @@ from mep_hw.data import Data, load
 from mep_hw.errors import InputError
 from mep_hw.files import require_writable, write_atomic
 from mep_hw.studies.environment import environment
-from mep_hw.studies.programming_results import best_rate, choices, finalists, rows, tuned, winners
+from mep_hw.studies.programming_results import best_rate, choices, finalists, rows, winners
 from mep_hw.studies.programming_run import trained
 from mep_hw.studies.programming_variants import Cell, Task, Variant, cards
 from mep_hw.studies.saved_runs import Runs, saved_runs
@@ -104,27 +104,26 @@ class ProgrammingStudy:
         """The table: settings, environment, rows, winners, choices and runs."""
         for pair in self.pairs:
             for lr in pair.cell.rates:
-                self._once(pair, lr, 0, tuning=True)
+                self._once(pair, lr, None)
         for seed in self.seeds:
             for pair in self.pairs:
-                names = pair.variant.name, pair.cell.name
-                if len(tuned(self.runs, *names)) == len(pair.cell.rates):  # else there was no time
-                    self._once(pair, best_rate(self.runs, *names), seed, tuning=False)
+                if all(_key(pair, lr, None) in self.runs for lr in pair.cell.rates):  # else there was no time
+                    self._once(pair, best_rate(self.runs, pair.variant.name, pair.cell.name), seed)
         return self._table()
 
-    def _once(self, pair: Pair, lr: float, seed: int, *, tuning: bool) -> None:
-        stage, end = ("tune", "") if tuning else ("run", f" / seed {seed}")
-        key = f"{stage} / {pair.name} / {lr:g}{end}"
+    def _once(self, pair: Pair, lr: float, seed: int | None) -> None:
+        """Do this run if it is missing and there is time; without a seed it is one of tuning."""
+        key = _key(pair, lr, seed)
         if key in self.runs or time.monotonic() > self.deadline:
             return
         task, both = self.task, cards(pair.variant, pair.cell, self.backend)
-        if tuning:
+        if seed is None:
             data, epochs, held = self._part(task.tuning_images), task.tuning_epochs, task.held
         else:
             data, epochs, held = self._part(task.images), task.epochs, 0.0
-        found = trained(task, pair.variant, both, data, lr=lr, seed=seed, epochs=epochs, held=held)
+        found = trained(task, pair.variant, both, data, lr=lr, seed=seed or 0, epochs=epochs, held=held)
         self.environment = environment()
-        variant = pair.variant
+        variant, stage = pair.variant, "tune" if seed is None else "run"
         self.runs[key] = {
             "stage": stage, "variant": variant.name, "device": pair.cell.name, "rule": variant.rule,
             "rank": variant.rank, "form": variant.form, "modes": variant.modes, "fixed": variant.fixed,
@@ -162,3 +161,8 @@ class ProgrammingStudy:
             "settings": self._settings(), "environment": self.environment, "rows": rows(self.runs),
             "winners": winners(self.runs), "choices": choices(self.runs), "runs": self.runs,
         }  # fmt: skip
+
+
+def _key(pair: Pair, lr: float, seed: int | None) -> str:
+    """The name of a run in the file."""
+    return f"tune / {pair.name} / {lr:g}" if seed is None else f"run / {pair.name} / {lr:g} / seed {seed}"
