@@ -118,8 +118,8 @@ VARIANTS = (
 )
 
 TASKS = (
-    Task("digits", (64, 24, 10), 32, 6, None, 2, None),
-    Task("mnist", (784, 256, 10), 64, 1, 20_000, 1, 5_000),
+    Task("digits", (64, 24, 10), 32, 5, None, 2, None),
+    Task("mnist", (784, 256, 10), 64, 2, 20_000, 1, 5_000),
 )
 
 Named = TypeVar("Named", Variant, Cell, Task)
