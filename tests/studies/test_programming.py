@@ -35,9 +35,10 @@ def costed(**writing: object) -> BackendCard:
     card = load_backend("crossbar").model_dump()
     electrical = {"pulse_width": ("s", WIDTH), "voltage_up": ("V", 2.0), "voltage_down": ("V", -2.0)}
     electrical |= {"g_min": ("S", 1e-6), "g_max": ("S", 1e-5), "endurance": ("pulse", 1e9)}
-    card["array"]["assumed"] = {n: {"value": v, "unit": u, "source": "a test"} for n, (u, v) in electrical.items()}
-    card["array"]["circuit"] = {
-        "gap_s": GAP, "settle_s": 1e-7, "read_s": 1e-7, "read_v": 0.2, "line_f": 1e-16, "driver_j": 1e-14,
+    assumed = {n: {"value": v, "unit": u, "source": "a test"} for n, (u, v) in electrical.items()}
+    card["array"]["assumed"] = (card["array"]["assumed"] or {}) | assumed
+    card["array"]["circuit"] = (card["array"]["circuit"] or {}) | {
+        "gap_s": GAP, "settle_s": 1e-7, "read_s": 1e-6, "read_v": 0.2, "line_f": 1e-16, "driver_j": 1e-14,
         "dac_j": 1e-13, "adc_j": 1e-12,
     }  # fmt: skip
     card["array"]["writing"] |= writing
