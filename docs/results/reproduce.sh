@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every figure in docs/results and in the README. Hours on two cores; name a part to run only that.
-#   docs/results/reproduce.sh [digits|gradients|speed|rules|crossbar|nonidealities|wires|mnist]
+#   docs/results/reproduce.sh [digits|gradients|speed|rules|crossbar|nonidealities|programming|wires|mnist]
 set -euo pipefail
 cd "$(dirname "$0")"
 part=${1:-all}
@@ -33,6 +33,9 @@ if [ "$part" = all ] || [ "$part" = crossbar ]; then
 fi
 if [ "$part" = all ] || [ "$part" = nonidealities ]; then # goes on where it was cut off
   mep-hw study nonidealities --seeds 0 --epochs 6 --out nonidealities
+fi
+if [ "$part" = all ] || [ "$part" = programming ]; then # goes on where it was cut off, for six hours each
+  for task in digits mnist; do mep-hw study programming --task $task --out programming; done
 fi
 if [ "$part" = all ] || [ "$part" = wires ]; then
   mep-hw study wires --out wires

@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from mep_hw.cli import flags, models, output
+from mep_hw.cli import flags, lists, models, output
 from mep_hw.cli.options import merged
+from mep_hw.cli.study_programming import programming
 from mep_hw.cli.train import start
 from mep_hw.errors import InputError
 from mep_hw.files import require_writable, write_atomic
@@ -33,9 +34,13 @@ study = typer.Typer(
     epilog="Examples:\n\nmep-hw study accuracy --config docs/results/mnist/784-1024-10.yaml --out runs --seeds 0,1,2"
     "\n\nmep-hw study rules --task digits --out runs --hours 0.5"
     "\n\nmep-hw study wires --out runs"
-    "\n\nmep-hw study nonidealities --out runs --seeds 0 --sources phase-offset,stuck",
+    "\n\nmep-hw study nonidealities --out runs --seeds 0 --sources phase-offset,stuck"
+    "\n\nmep-hw study programming --task digits --out runs --devices ecram,ideal --seeds 0",
     no_args_is_help=True,
 )
+
+
+study.command()(programming)
 
 
 @study.callback()
@@ -51,7 +56,7 @@ def accuracy(
     as_json: flags.Json = False,
 ) -> None:
     """Train one configuration with several seeds; the last epoch counts. Goes on where a former call was cut off."""
-    numbers = [_seed(text) for text in seeds.split(",")]
+    numbers = lists.seeds(seeds)
     merged(config, {})  # a wrong file is refused before the folder is made
 
     def train(seed: int, checkpoint: Path) -> Run:
@@ -134,8 +139,8 @@ def nonidealities(
     as_json: flags.Json = False,
 ) -> None:
     """Train on a crossbar with one source of error at a time: which costs how much? Goes on where it was cut off."""
-    chosen = SOURCES if sources is None else [find(name.strip()) for name in sources.split(",")]
-    numbers = [_seed(text) for text in seeds.split(",")]
+    chosen = SOURCES if sources is None else [find(name) for name in lists.names(sources)]
+    numbers = lists.seeds(seeds)
     torch.set_num_threads(threads)
     table = NonidealityStudy(
         lambda seed: models.build(model, seed=seed), model, epochs, numbers, chosen, out,
@@ -153,11 +158,4 @@ def _size(text: str) -> int:
     if not text.strip().isdecimal() or not 2 <= int(text) <= LARGEST:
         rule = f"must be whole numbers from 2 to {LARGEST}, joined by commas"
         raise InputError("study", "sizes", text, rule=rule, fix="write for example 32,64")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.strip().isdecimal():
-        rule = "must be whole numbers joined by commas"
-        raise InputError("study", "seeds", text, rule=rule, fix="write for example 0,1,2")
     return int(text)

@@ -31,12 +31,7 @@ def cards_with(changes: Changes) -> tuple[BackendCard, DeviceCard]:
         KeyError: no such place in the cards.
     """
     whole: Block = {"array": _ideal_array(), "device": _ideal_cell()}
-    for place, value in changes.items():
-        *path, key = place.split(".")
-        block = value_at(whole, ".".join(path))
-        if key not in block:
-            raise KeyError(place)
-        block[key] = value
+    put(whole, changes)
     backend = bundled()[0].model_dump() | {"name": "study-array", "array": whole["array"]}
     return BackendCard.model_validate(backend), DeviceCard.model_validate(whole["device"])
 
@@ -46,6 +41,20 @@ def value_at(block: Block, place: str) -> Any:
     for key in place.split("."):
         block = block[key]
     return block
+
+
+def put(block: Block, changes: Changes) -> None:
+    """Write every value to its place in nested blocks.
+
+    Raises:
+        KeyError: no such place in the blocks.
+    """
+    for place, value in changes.items():
+        *path, key = place.split(".")
+        inner = value_at(block, ".".join(path)) if path else block
+        if key not in inner:
+            raise KeyError(place)
+        inner[key] = value
 
 
 @cache

@@ -8,6 +8,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from mep_hw.studies.markdown import as_markdown
+
 COLUMNS = ("variant", "lr", "tuning budget: mean (seeds)", "1 epoch", "3 epochs", "10 epochs")
 
 
@@ -34,8 +36,7 @@ def missing(table: dict[str, Any]) -> list[str]:
 
 def markdown(table: dict[str, Any]) -> str:
     """The table as GitHub writes it."""
-    lines = [list(COLUMNS), ["---"] * len(COLUMNS), *cells(table)]
-    return "\n".join(f"|{'|'.join(line)}|" if line[0] == "---" else f"| {' | '.join(line)} |" for line in lines)
+    return as_markdown(COLUMNS, cells(table))
 
 
 def _cells(row: dict[str, Any], seeds: int) -> list[str]:

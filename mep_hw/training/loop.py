@@ -19,6 +19,7 @@ from torch import Tensor
 from mep_hw.data import Data, one_hot
 from mep_hw.errors import DivergenceError, Notice
 from mep_hw.evaluate import accuracy
+from mep_hw.schedule import Cost
 from mep_hw.settings import Settings
 from mep_hw.substrates.base import Substrate
 from mep_hw.training import checkpoint as checkpoints
@@ -33,6 +34,7 @@ LOOK_EVERY = 5  # steps between two looks at the loss, each of which waits for t
 class StepInfo:
     """What `on_step` is told after every step: position, share of the full learning rate, mean loss and free sweeps.
 
+    spent: cost of this step's changes of weights, without those of biases.
     machine: as the step left it; its `store` brings weights and biases into the model, to look at.
     """
 
@@ -42,6 +44,7 @@ class StepInfo:
     lr_factor: float
     loss: float
     free_sweeps: float
+    spent: Cost
     machine: Substrate
 
 
@@ -136,7 +139,8 @@ def _epoch(
         sweeps += free.sweeps.sum()
         if on_step is not None:
             mean_sweeps = float(free.sweeps.double().mean())
-            on_step(StepInfo(epoch, number + 1, len(parts), factor, float(loss.mean()), mean_sweeps, step.substrate))
+            place, machine = (epoch, number + 1, len(parts)), step.substrate
+            on_step(StepInfo(*place, factor, float(loss.mean()), mean_sweeps, step.spent, machine))
         if number % LOOK_EVERY == 0 and not math.isfinite(float(total)):
             break
     mean = float(total) / len(train.x)

@@ -1,0 +1,168 @@
+"""The headline study: what training costs in programming time, energy and pulses, by rule, form and device.
+
+Every pair of a variant and a device has the same budget: three learning rates on a part of the training samples, judged
+on samples held out of it, then all seeds with the rate that was chosen, each beside a control with its hidden weights
+frozen. Test samples choose nothing but the epoch at which an accuracy counts as reached (`programming_results`).
+
+Open loop: nothing is read back or verified, except what pairs of one sign need and what the compiler chooses. Figures
+of time and energy are estimates of the cards; settling is in none. What wins on a small model need not win on a large
+one: row writes take as many cycles as an array has lines, outer products of a low rank do not.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mep_hw.cards import BackendCard
+from mep_hw.compiler import compile
+from mep_hw.data import Data, load
+from mep_hw.errors import InputError
+from mep_hw.files import require_writable, write_atomic
+from mep_hw.studies.environment import environment
+from mep_hw.studies.programming_results import best_rate, choices, finalists, rows, winners
+from mep_hw.studies.programming_run import trained
+from mep_hw.studies.programming_variants import Cell, Task, Variant, cards
+from mep_hw.studies.saved_runs import Runs, saved_runs
+
+FINALISTS = 5
+DATA_SEED = 0  # of the choice of samples where a task takes a part of them
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A variant on a device."""
+
+    variant: Variant
+    cell: Cell
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant.name} / {self.cell.name}"
+
+
+def best_on_digits(folder: Path) -> list[str]:
+    """Names of the FINALISTS variants that go on to larger tasks, by the digits study in the same folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = folder / "programming-digits.json"
+    runs = saved_runs(path, "programming study", {})[0] if path.exists() else {}
+    names = finalists(rows(runs), FINALISTS)
+    if not names:
+        rule, fix = "holds no finished runs to choose the best variants by", "run the digits first, or give variants"
+        raise InputError("study", "out", str(path), rule=rule, fix=fix)
+    return names
+
+
+class ProgrammingStudy:
+    """Runs what is missing in `folder/programming-TASK.json` and writes the file after every run.
+
+    Where nothing is missing, or `hours` is 0, the file is only read.
+
+    Args:
+        backend: the machine; its array and circuit must stay the same over all calls.
+        subjects: variants and cells to run; the table has all that are in the file.
+        seeds: one after the other, so that a study that was cut off is complete for some.
+        tell: called with a line about every finished run.
+        hours: start no run after this time; the next call goes on.
+
+    Raises:
+        InputError: no variant runs on any of the devices, one whose updates its cards cannot write, or a folder that
+            cannot be written to.
+        CheckpointError: the folder holds a study of another task, budget or array.
+    """
+
+    def __init__(
+        self, task: Task, backend: BackendCard, subjects: tuple[Sequence[Variant], Sequence[Cell]],
+        seeds: Sequence[int], folder: Path, tell: Callable[[str], None], hours: float = 6.0,
+    ) -> None:  # fmt: skip
+        self.task, self.backend, self.seeds, self.tell = task, backend, list(dict.fromkeys(seeds)), tell
+        variants, cells = subjects
+        self.pairs = [Pair(v, c) for c in cells for v in variants if not v.devices or c.name in v.devices]
+        if not self.pairs:
+            rule = "run on none of the devices that were chosen"
+            raise InputError("study", "variants", ", ".join(v.name for v in variants), rule=rule, fix="add ecram")
+        self._probe()
+        self.deadline = time.monotonic() + 3600 * hours
+        require_writable(folder)
+        self.path = folder / f"programming-{task.name}.json"
+        self.runs: Runs = {}
+        self.environment = environment()
+        if self.path.exists():
+            self.runs, self.environment = saved_runs(self.path, "programming study", self._settings())
+
+    def run(self) -> dict[str, Any]:
+        """The table: settings, environment, rows, winners, choices and runs."""
+        for pair in self.pairs:
+            for lr in pair.cell.rates:
+                self._once(pair, lr, None)
+        for seed in self.seeds:
+            for pair in self.pairs:
+                if all(_key(pair, lr, None) in self.runs for lr in pair.cell.rates):  # else there was no time
+                    self._once(pair, best_rate(self.runs, pair.variant.name, pair.cell.name), seed)
+        return self._table()
+
+    def _once(self, pair: Pair, lr: float, seed: int | None) -> None:
+        """Do this run if it is missing and there is time; without a seed it is one of tuning."""
+        key = _key(pair, lr, seed)
+        if key in self.runs or time.monotonic() > self.deadline:
+            return
+        task, both = self.task, cards(pair.variant, pair.cell, self.backend)
+        if seed is None:
+            data, epochs, held = self._part(task.tuning_images), task.tuning_epochs, task.held
+        else:
+            data, epochs, held = self._part(task.images), task.epochs, 0.0
+        found = trained(task, pair.variant, both, data, lr=lr, seed=seed or 0, epochs=epochs, held=held)
+        self.environment = environment()
+        variant, stage = pair.variant, "tune" if seed is None else "run"
+        self.runs[key] = {
+            "stage": stage, "variant": variant.name, "device": pair.cell.name, "rule": variant.rule,
+            "rank": variant.rank, "form": variant.form, "modes": variant.modes, "fixed": variant.fixed,
+            "array": pair.cell.array | variant.array, "commit": self.environment["commit"],
+        } | found  # fmt: skip
+        write_atomic(self.path, (json.dumps(self._table(), indent=1, allow_nan=False) + "\n").encode())
+        note = "" if found["stopped"] is None else ", stopped"
+        self.tell(f"{key}: {found['accuracy']:.3f}{note} ({found['seconds']:.0f} s)")
+
+    @cached_property
+    def _data(self) -> Data:
+        return load(self.task.name)  # may be a download, which a look at the table does not need
+
+    def _part(self, images: int | None) -> Data:
+        """The first so many training images in an order of their own."""
+        if images is None or images >= len(self._data.x):
+            return self._data
+        order = torch.randperm(len(self._data.x), generator=torch.Generator().manual_seed(DATA_SEED))[:images]
+        return replace(self._data, x=self._data.x[order], y=self._data.y[order])
+
+    def _probe(self) -> None:
+        """Compile an update for every pair before any runs: hours later is too late to learn that one cannot be."""
+        for pair in self.pairs:
+            backend, device = cards(pair.variant, pair.cell, self.backend)
+            compile(torch.ones(2, 2) / 100, None, backend, device)
+
+    def _settings(self) -> dict[str, Any]:
+        """What every run in the file has in common."""
+        kept = self.backend.model_dump(mode="json", include={"array", "training", "settle"})
+        task = json.loads(json.dumps(asdict(self.task)))
+        return {"task": task, "backend": self.backend.name} | kept
+
+    def _table(self) -> dict[str, Any]:
+        return {
+            "settings": self._settings(), "environment": self.environment, "rows": rows(self.runs),
+            "winners": winners(self.runs), "choices": choices(self.runs), "runs": self.runs,
+        }  # fmt: skip
+
+
+def _key(pair: Pair, lr: float, seed: int | None) -> str:
+    """The name of a run in the file."""
+    return f"tune / {pair.name} / {lr:g}" if seed is None else f"run / {pair.name} / {lr:g} / seed {seed}"
