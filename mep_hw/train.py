@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from mep_hw import estimator as estimators
 from mep_hw import machine, rules
 from mep_hw.cards import BackendCard, DeviceCard
 from mep_hw.data import Source, as_data, check
-from mep_hw.errors import CheckpointError
+from mep_hw.errors import CheckpointError, DivergenceError, Notice
 from mep_hw.files import require_writable
 from mep_hw.from_torch import as_model
 from mep_hw.model import Model
@@ -126,8 +127,11 @@ def train(
         train_epochs(run, prepare(model, []), source, path, resume, watch)
     if initial is not None:
         frozen = Run(initial, settings)
-        with progress_bar(settings, progress, None, "control") as watch:
-            train_epochs(frozen, prepare(initial, hidden(initial)), source, None, False, watch)
+        try:
+            with progress_bar(settings, progress, None, "control") as watch:
+                train_epochs(frozen, prepare(initial, hidden(initial)), source, None, False, watch)
+        except DivergenceError as error:  # the run itself is done, and its result is kept
+            warnings.warn(f"control: {error}; its accuracy is left out", Notice, stacklevel=2)
         run.control_accuracy = frozen.test_accuracy
     return run
 

@@ -18,7 +18,6 @@ from mep_hw.array.electrics import electrics
 from mep_hw.cards import BackendCard, DeviceCard
 from mep_hw.data import Data
 from mep_hw.errors import DivergenceError, ScheduleError
-from mep_hw.schedule import Cost
 from mep_hw.studies.programming_variants import Task, Variant
 from mep_hw.training.loop import StepInfo
 from mep_hw.training.run import Run
@@ -32,15 +31,13 @@ class Watch:
 
     def start(self) -> None:
         """Forget everything, for another run."""
-        self.spent = Cost.none()
         self.rows: list[dict[str, Any]] = []
 
     def __call__(self, info: StepInfo) -> None:
-        self.spent += info.spent
         if info.step == info.steps:
             counts = info.machine.pulses_per_cell()
             assert counts is not None  # of machines with arrays
-            self.rows.append(self.spent.as_dict() | pulses_of_cells(counts))
+            self.rows.append(info.cost.as_dict() | pulses_of_cells(counts))
 
 
 def pulses_of_cells(counts: torch.Tensor) -> dict[str, float]:
@@ -79,9 +76,11 @@ def trained(
         )  # fmt: skip
 
     found: dict[str, Any] = {"lr": lr, "seed": seed}
-    run, stopped = _attempt(train, control=not held)
-    if run is None and not held and len(watch.rows) == epochs:
-        run, stopped = _attempt(train, control=False)  # perhaps it was the control that diverged
+    run, stopped = None, None
+    try:
+        run = train(control=not held)
+    except (DivergenceError, ScheduleError) as error:
+        stopped = str(error)
     found["stopped"] = stopped
     if run is None:
         return found | {"accuracy": guessing, "seconds": _since(started)}
@@ -91,14 +90,6 @@ def trained(
     if not held:
         found |= {"frozen": run.control_accuracy, "assumed": list(electrics(backend.array, device).assumed)}
     return found | {"seconds": _since(started)}
-
-
-def _attempt(train: Callable[[bool], Run], control: bool) -> tuple[Run | None, str | None]:
-    """The run, or why there is none."""
-    try:
-        return train(control), None
-    except (DivergenceError, ScheduleError) as error:
-        return None, str(error)
 
 
 def _since(started: float) -> float:

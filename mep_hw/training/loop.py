@@ -34,7 +34,7 @@ LOOK_EVERY = 5  # steps between two looks at the loss, each of which waits for t
 class StepInfo:
     """What `on_step` is told after every step: position, share of the full learning rate, mean loss and free sweeps.
 
-    spent: cost of this step's changes of weights, without those of biases.
+    cost: of all changes of weights so far, without those of biases.
     machine: as the step left it; its `store` brings weights and biases into the model, to look at.
     """
 
@@ -44,7 +44,7 @@ class StepInfo:
     lr_factor: float
     loss: float
     free_sweeps: float
-    spent: Cost
+    cost: Cost
     machine: Substrate
 
 
@@ -140,7 +140,7 @@ def _epoch(
         if on_step is not None:
             mean_sweeps = float(free.sweeps.double().mean())
             place, machine = (epoch, number + 1, len(parts)), step.substrate
-            on_step(StepInfo(*place, factor, float(loss.mean()), mean_sweeps, step.spent, machine))
+            on_step(StepInfo(*place, factor, float(loss.mean()), mean_sweeps, step.cost, machine))
         if number % LOOK_EVERY == 0 and not math.isfinite(float(total)):
             break
     mean = float(total) / len(train.x)

@@ -31,9 +31,7 @@ from mep_hw.training.owed import Owed
 class TrainingStep:
     """Holds what lives from step to step: the substrate, the rule's memory and the summed cost.
 
-    cost: of all steps so far, biases included.
-    spent: of the couplings' weights in the last step. No card knows what its registers cost, so with biases time and
-        energy of `cost` are unknown, and here they need not be.
+    cost: of the couplings' weights in all steps so far, without biases: no card knows what registers of its host take.
 
     Args:
         lr: full learning rate, one number or one per layer.
@@ -85,7 +83,6 @@ class TrainingStep:
         self.bias_lr = self.lr if fixed is None else _per_layer(fixed, model.depth)
         self.owed = {c: Owed(substrate, c) for c in self.couplings}
         self.cost = Cost.none()
-        self.spent = Cost.none()
 
     def _remember(self, key: str, rule: Rule, shape: tuple[int, ...]) -> None:
         self.rules[key] = rule
@@ -100,7 +97,6 @@ class TrainingStep:
             DivergenceError: the contrast is not finite; the weights stay as they are.
         """
         free: Settled | None = None
-        self.spent = Cost.none()
         for contrast in self.estimator.contrasts(self.substrate, inputs, target):
             free = contrast.free
             self._apply(contrast, inputs, factor)
@@ -133,11 +129,9 @@ class TrainingStep:
         # the same product can round differently.
         self.memory = {key: {name: v.contiguous() for name, v in memory.items()} for key, memory in new.items()}
         for c, schedule in schedules.items():
-            cost = self.owed[c].execute(schedule)
-            self.cost, self.spent = self.cost + cost, self.spent + cost
+            self.cost += self.owed[c].execute(schedule)
         for n in self.layers:
-            schedule = registers(updates[f"biases.{n}"])
-            self.cost += substrate.apply_bias(n, schedule)
+            substrate.apply_bias(n, registers(updates[f"biases.{n}"]))
 
     def hammered(self) -> tuple[int, bool] | None:
         """Outer products that the spectral bound has written so far, and whether it held after the last step.
