@@ -22,9 +22,10 @@ from mep_hw.array.layout import Layout, layout
 from mep_hw.array.mapping import in_cells, two_sided
 from mep_hw.array.spent import of_outer, of_read, of_rows
 from mep_hw.cards.schema import BackendCard, DeviceCard
+from mep_hw.cards.transfer import TransferOptions
 from mep_hw.compiler.sample import verified
 from mep_hw.schedule.cost import Cost
-from mep_hw.schedule.ir import Cell, Cycle, Hold, Outer, Read, Registers, Row, Schedule
+from mep_hw.schedule.ir import Cell, Cycle, Hold, Outer, Read, Registers, Row, Schedule, Transfer
 from mep_hw.schedule.trains import coincidences
 
 
@@ -53,11 +54,14 @@ def of_cycle(cycle: Cycle, backend: BackendCard, device: DeviceCard | None, weig
     options, shape = backend.array, (weights.shape[0], weights.shape[1])
     place, known = layout(shape, options, device), electrics(options, device)
     if isinstance(cycle, Outer | Row):
-        return _pulsed(cycle, place, known, device, in_cells(weights, options, device))
+        cost = _pulsed(cycle, place, known, device, in_cells(weights, options, device))
+        return cost if options.transfer is None else _into_fast(cost, options.transfer)
     if isinstance(cycle, Read):
         return of_read(cycle, place, known, in_cells(weights, options, device)).cost()
     if isinstance(cycle, Cell):
         return verified(cycle, options, device, weights)
+    if isinstance(cycle, Transfer) and options.transfer is not None:  # all else depends on what the fast array holds
+        return Cost(reads=min(cycle.lines, shape[1]) * options.transfer.reads)
     return Cost()  # what pairs need to be written anew depends on how far pulses have filled them
 
 
@@ -73,6 +77,13 @@ def drive(cycle: Outer | Row, place: Layout, device: DeviceCard) -> Driven:
         return in_outer(cycle, place, in_arrays(place, one_sided, *coincidences(cycle)), one_sided=one_sided)
     up, down = cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0)
     return in_rows(in_arrays(place, one_sided, up, down), place, cycle.along)
+
+
+def _into_fast(cost: Cost, transfer: TransferOptions) -> Cost:
+    """Of pulses into a fast array, whose weights nobody knows; nor, with choppers, the signs of its lines."""
+    if transfer.chop == 0:
+        return replace(cost, energy_j=None)
+    return replace(cost, time_s=None, energy_j=None, slots=None, line_pulses=None)
 
 
 def _pulsed(cycle: Outer | Row, place: Layout, known: Electrics, device: DeviceCard, cells: Tensor) -> Cost:
