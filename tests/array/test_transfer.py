@@ -142,7 +142,7 @@ def test_choppers_flip_after_a_transfer_as_often_as_the_card_says() -> None:
 
 def test_updates_are_compiled_to_outer_products_and_a_transfer_when_due() -> None:
     made = machine({"every": 3, "lines": 2, "reads": 4, "pairs": 0})
-    update = OuterSum(torch.full((OUT, 1), 0.1), torch.ones(IN, 1))
+    update = OuterSum(torch.full((OUT, 2), 0.1), torch.ones(IN, 2))
     owed = Owed(made, 0)
     kinds = []
     for _ in range(6):
@@ -150,6 +150,8 @@ def test_updates_are_compiled_to_outer_products_and_a_transfer_when_due() -> Non
         kinds.append([type(cycle) for cycle in schedule.cycles])
         cost = owed.execute(schedule)
         assert owed.residual is None
+        (outer, *_) = schedule.cycles
+        assert isinstance(outer, Outer) and len(outer.lengths) == 2  # as they come, not put together
     assert kinds == [[Outer], [Outer], [Outer, Transfer]] * 2
     assert cost.reads == 8
 
@@ -188,10 +190,9 @@ def test_arrays_come_back_from_a_snapshot_bit_for_bit() -> None:
         made.write(torch.zeros(OUT, IN, dtype=F64), 0.01, 3)
     one.outer(trains(1))
     one.transfer(Transfer(4))
-    state = {name: value.clone() for name, value in one.snapshot().items()}
-    ends = []
+    other.restore({name: value.clone() for name, value in one.snapshot().items()})
+    ends: list[tuple[Tensor, ...]] = []
     for made in (one, other):
-        made.restore({name: value.clone() for name, value in state.items()})
         made.outer(trains(2))
         made.transfer(Transfer(5))
         made.show()
