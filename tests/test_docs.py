@@ -34,6 +34,7 @@ from mep_hw.cards import (
     load_backend,
     physics,
     response,
+    transfer,
 )
 from mep_hw.cards.blocks import Block
 from mep_hw.cli.options import TrainOptions
@@ -184,7 +185,7 @@ def blocks_of(module: ModuleType) -> list[type[Block]]:
 
 CARDS = (BackendCard, DeviceCard, Compute, SettleOptions, TrainingDefaults, Conformance)
 FIELDS: list[tuple[str, type[BaseModel]]] = [
-    *(("cards.md", block) for block in (*CARDS, *blocks_of(array))),
+    *(("cards.md", block) for block in (*CARDS, *blocks_of(array), *blocks_of(transfer))),
     *(("models.md", block) for block in (ModelSpec, LayerSpec, ConvSpec, PoolSpec, BoxSpec, SkipSpec)),
     ("settling.md", SettleOptions),
     *(("devices.md", block) for module in (response, physics) for block in blocks_of(module)),
