@@ -63,6 +63,7 @@ class Crossbar(Substrate):
                 rule, fix = "is not for cells in arrays", "use outer, row or cell; bias digital; complex_states false"
                 value = getattr(backend, field)
                 raise CapabilityError(f"backend {backend.name}", field, value, rule=rule, fix=fix)
+        _check_transfer(backend)
         self.cards: list[BackendCard] = []
         self.banks: list[AnyBank | None] = []
         for coupling, weights in zip(model.couplings, model.weights, strict=True):
@@ -75,7 +76,6 @@ class Crossbar(Substrate):
                 self.banks.append(None)
                 continue
             _check_slices(self.cards[-1], device)
-            _check_transfer(backend)
             rows, columns = weights.flatten(1).shape
             self.banks.append(banks.make(options, device, (rows, columns), self.generator, self.dtype))
         self.noisy = _noisy(backend)
