@@ -34,7 +34,9 @@ from mep_hw.cards import (
     circuit,
     load_backend,
     physics,
+    registers,
     response,
+    transfer,
 )
 from mep_hw.cards.blocks import Block
 from mep_hw.cli.options import TrainOptions
@@ -184,8 +186,9 @@ def blocks_of(module: ModuleType) -> list[type[Block]]:
 
 
 CARDS = (BackendCard, DeviceCard, Compute, SettleOptions, TrainingDefaults, Conformance)
+EXTRA = [block for module in (array, circuit, registers, transfer) for block in blocks_of(module)]
 FIELDS: list[tuple[str, type[BaseModel]]] = [
-    *(("cards.md", block) for block in (*CARDS, *blocks_of(array), *blocks_of(circuit))),
+    *(("cards.md", block) for block in (*CARDS, *EXTRA)),
     *(("models.md", block) for block in (ModelSpec, LayerSpec, ConvSpec, PoolSpec, BoxSpec, SkipSpec)),
     ("settling.md", SettleOptions),
     *(("devices.md", block) for module in (response, physics) for block in blocks_of(module)),

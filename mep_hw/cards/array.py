@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from mep_hw.cards.blocks import Block
 from mep_hw.cards.circuit import Circuit
 from mep_hw.cards.physics import Electrical
+from mep_hw.cards.transfer import TransferOptions
 
 
 class Wires(Block):
@@ -171,6 +172,10 @@ class ArrayOptions(Block):
     read_noise: ReadNoise = Field(default=ReadNoise(), description="noise of one cell in one read")
     phase_mismatch: PhaseMismatch = Field(default=PhaseMismatch(), description="difference of nudged from free reads")
     writing: Writing = Field(default=Writing(), description="how weights are changed")
+    transfer: TransferOptions | None = Field(
+        default=None, description="updates go to a fast array beside each slow one and are transferred line by line; "
+        "null: there is one array"
+    )  # fmt: skip
     circuit: Circuit | None = Field(
         default=None, description="times and energies of drivers, lines and converters; null: unknown"
     )
@@ -186,6 +191,25 @@ class ArrayOptions(Block):
         if writing.drop_exponent is not None and isinstance(wires, Wires) and not wires.resistive:
             raise ValueError("must leave drop_exponent null where wires have no resistance")
         return writing
+
+    @field_validator("transfer")
+    @classmethod
+    def _transfer_is_alone(cls, transfer: TransferOptions | None, info: ValidationInfo) -> TransferOptions | None:
+        writing = info.data.get("writing")  # absent when it was wrong itself
+        if transfer is None or not isinstance(writing, Writing):
+            return transfer
+        others = {
+            "slices above 1": info.data.get("slices", 1) > 1,
+            "writing.read_every": writing.read_every > 0,
+            "writing.refresh_every": writing.refresh_every > 0,
+            "writing.rank_max": writing.rank_max is not None,
+            "deterministic writing.trains": writing.trains == "deterministic",
+        }
+        if found := [name for name, used in others.items() if used]:
+            raise ValueError(
+                f"must be null beside {', '.join(found)}: transfer makes up for what pulses miss by itself"
+            )
+        return transfer
 
     @field_validator("pairing")
     @classmethod

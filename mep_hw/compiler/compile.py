@@ -1,9 +1,13 @@
 """The compiler: an update and what is still owed from earlier ones become a schedule for one machine.
 
 add the residual  ->  choose the form  ->  directions, rounding or targets  ->  trains and lines  ->  look, refresh
+
+Where updates go to a fast array, they are always outer products, and a transfer follows instead of looks.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,7 +19,7 @@ from mep_hw.compiler.choose import choose
 from mep_hw.compiler.look import with_read
 from mep_hw.errors import ScheduleError
 from mep_hw.outersum import OuterSum, Update, checksum, dense
-from mep_hw.schedule.ir import Refresh, Registers, Schedule
+from mep_hw.schedule.ir import Refresh, Registers, Schedule, Transfer
 
 
 def compile(
@@ -28,6 +32,7 @@ def compile(
     *,
     read: bool = False,
     refresh: bool = False,
+    transfer: int = 0,
 ) -> Schedule:
     """The schedule that realises `update` plus `residual` (None: nothing is owed) on `backend`.
 
@@ -37,6 +42,7 @@ def compile(
         local: pulse the outer products of the update as they are, wherever card and device allow it.
         read: end with a look at what the cells hold, as the card says.
         refresh: end with writing pairs of cells anew.
+        transfer: end with a transfer of so many word lines from the fast to the slow array.
 
     Raises:
         ScheduleError: no write mode of the card is one that the device can execute, the update is not finite or asks
@@ -48,14 +54,15 @@ def compile(
         schedule = choose(total, backend, device, generator)
     else:
         finite(total)
-        pulsed = local and "outer" in backend.write_modes and takes_pulses(array, device)
+        plain = local or array.transfer is not None
+        pulsed = plain and "outer" in backend.write_modes and takes_pulses(array, device)
         schedule = forms.local(total, array, device, generator) if pulsed else choose(total, backend, device, generator)
         if refresh:
             again = Refresh(array.writing.tolerance, array.writing.iterations)
             schedule = Schedule((*schedule.cycles, again), schedule.intended, schedule.left, schedule.carried)
         if read:
             schedule = with_read(schedule, array)
-    return schedule
+    return replace(schedule, cycles=(*schedule.cycles, Transfer(transfer))) if transfer else schedule
 
 
 def registers(update: Update) -> Schedule:

@@ -11,7 +11,6 @@ Of every schedule, `intended` and `left` add up to the total.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from mep_hw.array.layout import layout
 from mep_hw.array.mapping import pulse_step, scale_of
@@ -25,6 +24,7 @@ from mep_hw.compiler.lines import shorter
 from mep_hw.compiler.rotate import rotated
 from mep_hw.outersum import OuterSum, Update, dense
 from mep_hw.schedule.ir import Cell, Registers, Row, Schedule
+from mep_hw.schedule.rounding import whole
 from mep_hw.schedule.trains import check_pulses, coincidences
 from mep_hw.schedule.trains import outer as trains
 
@@ -96,11 +96,3 @@ def cell(total: Update, options: ArrayOptions, device: DeviceCard | None) -> Sch
         chance = max(WRITE_NOISES * write_noise(device), amount(device.dw_min)) * scale_of(options, device)
     target = Cell(dense(total), writing.tolerance, writing.iterations)
     return Schedule((target,), total, carried=writing.tolerance + chance)
-
-
-def whole(counts: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Whole numbers next to `counts`; with a generator up or down, with the probability that keeps the mean."""
-    if generator is None:
-        return counts.round()
-    draw = torch.rand(counts.shape, generator=generator, dtype=counts.dtype, device=counts.device)
-    return (counts + draw).floor()

@@ -23,10 +23,11 @@ from mep_hw.array.mapping import in_cells, two_sided
 from mep_hw.array.spent import of_outer, of_read, of_rows
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import BackendCard, DeviceCard
+from mep_hw.cards.transfer import TransferOptions
 from mep_hw.compiler import lines
 from mep_hw.compiler.sample import verified
 from mep_hw.schedule.cost import Cost
-from mep_hw.schedule.ir import Cell, Hold, Outer, Read, Refresh, Registers, Row, Schedule
+from mep_hw.schedule.ir import Cell, Hold, Outer, Read, Refresh, Registers, Row, Schedule, Transfer
 from mep_hw.schedule.trains import coincidences
 
 
@@ -56,17 +57,20 @@ def _of_host(cycle: Registers | Hold) -> Cost:
 
 
 def _of_array(
-    cycle: Outer | Row | Cell | Read | Refresh, options: ArrayOptions, device: DeviceCard, weights: Tensor
+    cycle: Outer | Row | Cell | Read | Refresh | Transfer, options: ArrayOptions, device: DeviceCard, weights: Tensor
 ) -> Cost:
     """Of one cycle on weights (out, in)."""
     shape = weights.shape[0], weights.shape[1]
     place, known = layout(shape, options, device), electrics(options, device)
     if isinstance(cycle, Outer | Row):
-        return _pulsed(cycle, place, known, device, in_cells(weights, options, device))
+        cost = _pulsed(cycle, place, known, device, in_cells(weights, options, device))
+        return cost if options.transfer is None else _into_fast(cost, options.transfer)
     if isinstance(cycle, Read):
         return of_read(cycle, place, known, in_cells(weights, options, device)).cost()
     if isinstance(cycle, Cell):
         return verified(cycle, options, device, weights)
+    if isinstance(cycle, Transfer) and options.transfer is not None:  # all else depends on what the fast array holds
+        return Cost(reads=min(cycle.lines, shape[1]) * options.transfer.reads)
     return Cost()  # what pairs need to be written anew depends on how far pulses have filled them
 
 
@@ -85,6 +89,13 @@ def drive(cycle: Outer | Row, place: Layout, device: DeviceCard) -> Driven:
         return in_outer(cycle, place, in_arrays(place, one_sided, *coincidences(cycle)), one_sided=one_sided)
     up, down = cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0)
     return in_rows(in_arrays(place, one_sided, up, down), place, cycle.along)
+
+
+def _into_fast(cost: Cost, transfer: TransferOptions) -> Cost:
+    """Of pulses into a fast array, whose weights nobody knows; nor, with choppers, the signs of its lines."""
+    if transfer.chop == 0:
+        return replace(cost, energy_j=None)
+    return replace(cost, time_s=None, energy_j=None, slots=None, line_pulses=None)
 
 
 def _pulsed(cycle: Outer | Row, place: Layout, known: Electrics, device: DeviceCard, cells: Tensor) -> Cost:

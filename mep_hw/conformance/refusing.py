@@ -14,22 +14,34 @@ import torch
 from torch import Tensor
 
 from mep_hw import estimator
-from mep_hw.cards.schema import WriteMode
+from mep_hw.cards.schema import BackendCard, WriteMode
 from mep_hw.compiler import compile
 from mep_hw.conformance.problems import problem
 from mep_hw.conformance.report import Finding, fact
 from mep_hw.conformance.subject import Running, Subject, held, start
 from mep_hw.errors import CapabilityError, InputError
-from mep_hw.schedule import Cell, Cycle, Hold, Outer, Read, Refresh, Registers, Row, Schedule
+from mep_hw.schedule import Cell, Cycle, Hold, Outer, Read, Refresh, Registers, Row, Schedule, Transfer
 
 
 @dataclass(frozen=True)
 class Example:
-    """A kind of cycle: the write mode whose cards execute it (None: every card with an array), and one of that kind
-    that changes these weights a little, or takes a look at them."""
+    """A kind of cycle: which cards execute it, and one of that kind that changes these weights a little, or takes a
+    look at them."""
 
-    mode: WriteMode | None
+    executed: Callable[[BackendCard], bool]
     cycle: Callable[[Tensor], Cycle]
+
+
+def _mode(mode: WriteMode) -> Callable[[BackendCard], bool]:
+    return lambda card: mode in card.write_modes
+
+
+def _array(card: BackendCard) -> bool:
+    return card.array is not None
+
+
+def _transfers(card: BackendCard) -> bool:
+    return card.array is not None and card.array.transfer is not None
 
 
 def _registers(weights: Tensor) -> Cycle:
@@ -50,13 +62,14 @@ def _cell(weights: Tensor) -> Cycle:
 
 
 EXAMPLES: dict[type, Example] = {
-    Registers: Example("exact", _registers),
-    Outer: Example("outer", _outer),
-    Row: Example("row", _row),
-    Cell: Example("cell", _cell),
-    Refresh: Example(None, lambda _: Refresh(0.01, 10)),
-    Read: Example(None, lambda _: Read(None, 1)),
-    Hold: Example(None, lambda _: Hold(0.0)),
+    Registers: Example(_mode("exact"), _registers),
+    Outer: Example(_mode("outer"), _outer),
+    Row: Example(_mode("row"), _row),
+    Cell: Example(_mode("cell"), _cell),
+    Refresh: Example(_array, lambda _: Refresh(0.01, 10)),
+    Read: Example(_array, lambda _: Read(None, 1)),
+    Transfer: Example(_transfers, lambda _: Transfer(1)),
+    Hold: Example(_array, lambda _: Hold(0.0)),
 }
 
 
@@ -74,8 +87,7 @@ def refuse(subject: Subject) -> Iterator[Finding]:
     known = subject.schedule(run.machine, c, small)
     yield _refuses(run, "unknown", c, Schedule((*known.cycles, cast("Cycle", Unheard())), known.intended))
     for kind, example in EXAMPLES.items():
-        card = subject.card
-        if (example.mode not in card.write_modes) if example.mode else card.array is None:
+        if not example.executed(subject.card):
             cycles = (*known.cycles, example.cycle(weights))
             yield _refuses(run, kind.__name__, c, Schedule(cycles, known.intended))
     # Not validated: no real card lists a mode that nobody has heard of.

@@ -10,3 +10,4 @@ from mep_hw.schedule.ir import Refresh as Refresh
 from mep_hw.schedule.ir import Registers as Registers
 from mep_hw.schedule.ir import Row as Row
 from mep_hw.schedule.ir import Schedule as Schedule
+from mep_hw.schedule.ir import Transfer as Transfer

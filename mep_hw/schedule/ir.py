@@ -100,13 +100,23 @@ class Read:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """What the next word lines of a fast array hold is read, and written into the slow array by row writes.
+
+    lines: how many, one after the other; which ones come next only the machine knows.
+    """
+
+    lines: int
+
+
+@dataclass(frozen=True)
 class Hold:
     """Nothing is driven for so many seconds, as cells relax after pulses."""
 
     seconds: float
 
 
-Cycle = Registers | Outer | Row | Cell | Refresh | Read | Hold
+Cycle = Registers | Outer | Row | Cell | Refresh | Read | Transfer | Hold
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ with the reason beside.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch

@@ -5,7 +5,8 @@ transposed. The equations of motion are integrated with these reads (`mep_hw.flo
 inputs' drives are read once and held through the phases of a batch, as sample-and-hold stages do. Fixed residual links
 have no cells and are exact.
 
-A weight may be spread over slices (`mep_hw.array.sliced`); both kinds of bank look alike from here.
+A weight may be spread over slices (`mep_hw.array.sliced`), and updates may reach it by way of a fast array
+(`mep_hw.array.transfer`); all kinds of bank look alike from here.
 
 Not modelled: the time that converters take, the settling of lines, and leakage between neighbours. Max pooling behind
 weights needs values that are never read, and complex states are no voltages: both are refused.
@@ -21,18 +22,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mep_hw.array import lowered
+from mep_hw.array import banks, lowered
 from mep_hw.array.bank import Bank
+from mep_hw.array.banks import AnyBank
 from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE, Phase
 from mep_hw.array.mapping import fitted, takes_pulses
-from mep_hw.array.sliced import Sliced
+from mep_hw.array.transfer import Transferring
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler.eligible import eligible
 from mep_hw.coupling import Identity
 from mep_hw.errors import CapabilityError, ModelError
 from mep_hw.flow import integrate
 from mep_hw.model import Model, total_energy
-from mep_hw.schedule import Cell, Cost, Cycle, Hold, Outer, Read, Refresh, Row, Schedule
+from mep_hw.schedule import Cell, Cost, Cycle, Hold, Outer, Read, Refresh, Row, Schedule, Transfer
 from mep_hw.state import Nudge, Settled, State
 from mep_hw.substrates.base import Substrate
 
@@ -61,8 +63,9 @@ class Crossbar(Substrate):
                 rule, fix = "is not for cells in arrays", "use outer, row or cell; bias digital; complex_states false"
                 value = getattr(backend, field)
                 raise CapabilityError(f"backend {backend.name}", field, value, rule=rule, fix=fix)
+        _check_transfer(backend)
         self.cards: list[BackendCard] = []
-        self.banks: list[Bank | Sliced | None] = []
+        self.banks: list[AnyBank | None] = []
         for coupling, weights in zip(model.couplings, model.weights, strict=True):
             if any(pool.kind == "max" for pool in coupling.after):
                 rule = "max pooling behind weights needs products that an array does not read"
@@ -74,8 +77,7 @@ class Crossbar(Substrate):
                 continue
             eligible(self.cards[-1], device)  # refuses what cannot be written at all
             rows, columns = weights.flatten(1).shape
-            slices = [Bank(options, device, (rows, columns), self.generator, self.dtype) for _ in range(options.slices)]
-            self.banks.append(slices[0] if len(slices) == 1 else Sliced(slices, options.slice_base))
+            self.banks.append(banks.make(options, device, (rows, columns), self.generator, self.dtype))
         self.noisy = _noisy(backend)
         self._phase: Phase = FREE
         self._found: dict[int, Tensor] = {}
@@ -112,7 +114,7 @@ class Crossbar(Substrate):
         return lowered.backward(coupling, target, source, product, add)
 
     def apply(self, coupling: int, schedule: Schedule) -> Cost:
-        allowed: Any = Read | Hold | Refresh
+        allowed: Any = Read | Hold | Refresh | Transfer
         for mode, kind in KINDS.items():
             if mode in self.backend.write_modes:
                 allowed |= kind
@@ -192,10 +194,13 @@ class Crossbar(Substrate):
         ]
         self.generator.set_state(tensors["generator"])
 
-    def _execute(self, coupling: int, bank: Bank | Sliced, cycle: Cycle) -> Cost:
+    def _execute(self, coupling: int, bank: AnyBank, cycle: Cycle) -> Cost:
         if isinstance(cycle, Hold):
             bank.wait(cycle.seconds, compensate=False)
             return replace(Cost.none(), time_s=cycle.seconds)
+        if isinstance(bank, Transferring):
+            assert isinstance(cycle, Outer | Transfer)  # apply has refused others for such arrays
+            return bank.outer(cycle) if isinstance(cycle, Outer) else bank.transfer(cycle)
         if isinstance(cycle, Cell):
             return bank.verify(cycle)
         assert isinstance(bank, Bank)  # apply has refused other cycles for slices
@@ -207,7 +212,11 @@ class Crossbar(Substrate):
         assert isinstance(cycle, Outer | Row)
         return bank.outer(cycle) if isinstance(cycle, Outer) else bank.rows(cycle)
 
-    def _executes(self, coupling: int, bank: Bank | Sliced, cycle: Cycle) -> bool:
+    def _executes(self, coupling: int, bank: AnyBank, cycle: Cycle) -> bool:
+        if isinstance(bank, Transferring):
+            return isinstance(cycle, Outer | Transfer | Hold)
+        if isinstance(cycle, Transfer):
+            return False
         if isinstance(cycle, Cell | Hold):
             return True
         array = self.cards[coupling].array
@@ -237,3 +246,13 @@ def _noisy(backend: BackendCard) -> bool:
 
 def _each(phase: Phase, rows: int) -> Phase:
     return phase.repeat_interleave(rows) if isinstance(phase, Tensor) and rows > 1 else phase
+
+
+def _check_transfer(card: BackendCard) -> None:
+    """Raises CapabilityError where a fast array would get no outer products."""
+    if card.array is not None and card.array.transfer is not None and "outer" not in card.write_modes:
+        raise CapabilityError(
+            f"backend {card.name}", "write_modes", ", ".join(card.write_modes),
+            rule="array.transfer needs outer: updates go to the fast array as outer products",
+            fix="add outer, or leave transfer out",
+        )  # fmt: skip

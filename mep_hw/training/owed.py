@@ -7,6 +7,7 @@ is known only by a look:
     read-back           every `writing.read_every` updates, all weights or the directions just written; a target follows
                         what is intended, the look shows what became of it, and the difference is owed
     neither             open loop: nobody knows, and learning itself has to make up for it
+    transfer            likewise; every `transfer.every` updates lines of the fast array move on to the slow one
 
 A rule with a memory of its own is not told: Dion keeps what it did not ask for, and this here what was asked for and
 not done, so nothing is counted twice (see docs/schedules.md).
@@ -42,6 +43,7 @@ class Owed:
         writing = None if card.array is None else card.array.writing
         self.read_every = 0 if writing is None else writing.read_every
         self.refresh_every = 0 if writing is None else writing.refresh_every
+        self.transfer = None if card.array is None else card.array.transfer
         self.target: Tensor | None = None
         if self.read_every:
             self.target = substrate.tensor(substrate.model.weights[coupling]).flatten(1)
@@ -52,6 +54,7 @@ class Owed:
         return compile(
             update, self.residual, self.card, self.device, self.substrate.generator, local,
             read=_due(number, self.read_every), refresh=_due(number, self.refresh_every),
+            transfer=self.transfer.lines if self.transfer and _due(number, self.transfer.every) else 0,
         )  # fmt: skip
 
     def execute(self, schedule: Schedule) -> Cost:

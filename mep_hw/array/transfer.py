@@ -1,0 +1,154 @@
+"""Training on asymmetric cells by two arrays: a fast one takes every update, a slow one what comes of it.
+
+With A and C for the fast and the slow array, c_i = +1 or -1 the sign in which word line i of A is held, and dw the step
+of C by one pulse, products are those of C + gamma A, and
+
+    every update          A_i += c_i u_i                       outer products of pulses, as they come
+    every n of them       y = c_i A_i, by reads of a line i, each line in its turn
+      without a buffer    C_i += n dw,   n = whole(gain y / dw)                rounded at random, right in the mean
+      with one of size b  H_i += gain y,   n = trunc(H_i / (b dw)),   C_i += n dw,   H_i -= n b dw
+      chopper             c_i -> -c_i with probability `chop`
+
+A's zero is each cell's symmetry point (`symmetric`). Asymmetric cells forget towards it with every pulse, so that A
+holds a recent mean of the gradient and comes to rest only where that vanishes, while on C alone the drift of asymmetric
+pulses would come to rest against a gradient that does not. A wrong zero makes lines drift for ever; the chopper turns
+that into a drift of random sign. Sources: Gokmen and Haensch, Front. Neurosci. 14, 103 (2020), without the buffer;
+Gokmen, Front. Artif. Intell. 4, 699148 (2021), with it, where a transfer is one pulse at most and here is as many as
+are due; choppers: Rasch, Carta, Fagbohungbe and Gokmen, Nat. Commun. 15, 7133 (2024).
+
+Not valid for cells that forget much of a line between two of its transfers, and for A and C of different devices. As
+A's lines keep what was transferred, gains are small or A forgets quickly; else C overshoots, like with much momentum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mep_hw.array.bank import Bank
+from mep_hw.array.converters import FREE, Phase
+from mep_hw.array.mapping import pulse_step
+from mep_hw.array.symmetric import Symmetric
+from mep_hw.cards.transfer import TransferOptions
+from mep_hw.schedule.cost import Cost
+from mep_hw.schedule.ir import Outer, Row, Transfer
+from mep_hw.schedule.rounding import whole
+
+
+class Transferring:
+    """Two banks of one shape and card, (out, in)."""
+
+    def __init__(self, fast: Symmetric, slow: Bank, options: TransferOptions) -> None:
+        self.fast, self.slow, self.options = fast, slow, options
+        self.step = pulse_step(slow.options, slow.device)
+        shape, place = slow.cells.shape[1:], slow.cells.generator.device
+        self.buffer = torch.zeros(shape, dtype=slow.dtype, device=place)
+        self.signs = torch.ones(shape[1], dtype=torch.int8, device=place)
+        self.next = 0  # word line
+
+    @property
+    def weights(self) -> Tensor:
+        """What the cells stand for, (out, in), without the noise of a read."""
+        return self._sum(self.slow.weights, self.fast.weights)
+
+    @property
+    def held(self) -> Tensor:
+        """The weights with the gains of their drives."""
+        return self._sum(self.slow.held, self.fast.held)
+
+    def product(self, states: Tensor, phase: Phase = FREE) -> Tensor:
+        """Drives (batch, out) from states (batch, in); a hidden fast array is not read."""
+        slow = self.slow.product(states, phase)
+        return self._sum(slow, self.fast.product(states, phase)) if self.options.gamma else slow
+
+    def product_transposed(self, states: Tensor, phase: Phase = FREE) -> Tensor:
+        """Drives (batch, in) from states (batch, out)."""
+        slow = self.slow.product_transposed(states, phase)
+        return self._sum(slow, self.fast.product_transposed(states, phase)) if self.options.gamma else slow
+
+    def outer(self, trains: Outer) -> Cost:
+        """Pulse the fast array, each word line in its sign."""
+        return self.fast.outer(replace(trains, words=trains.words * self.signs))
+
+    def transfer(self, cycle: Transfer) -> Cost:
+        """Transfer the next word lines, one after the other."""
+        cost, count = Cost.none(), len(self.signs)
+        for _ in range(min(cycle.lines, count)):
+            cost += self._line(self.next)
+            self.next = (self.next + 1) % count
+        return cost
+
+    def write(self, weights: Tensor, tolerance: float, iterations: int) -> Cost:
+        """Programming to `weights` (out, in): the fast array finds its zeros, and the slow one is verified."""
+        self.fast.gain = 1.0
+        self.buffer.zero_()
+        self.signs.fill_(1)
+        self.next = 0
+        found = self.fast.find_zero(self.options.pairs)
+        return found + self.slow.write(weights - self.options.gamma * self.fast.weights, tolerance, iterations)
+
+    @property
+    def counted(self) -> Tensor:
+        """Pulses of the cells of both arrays, see `Bank.counted`."""
+        return torch.stack([self.fast.counted, self.slow.counted])
+
+    def show(self, refresh: bool = False) -> None:
+        """Let products see what the cells hold now, see `Bank.show`."""
+        self.fast.show(refresh)
+        self.slow.show(refresh)
+
+    def tick(self) -> None:
+        """Let the time of one weight update pass."""
+        self.fast.tick()
+        self.slow.tick()
+
+    def wait(self, seconds: float, compensate: bool) -> None:
+        """Let time pass; each array is compensated by itself, see `Bank.wait`."""
+        self.fast.wait(seconds, compensate)
+        self.slow.wait(seconds, compensate)
+
+    def wear(self) -> float | None:
+        """Wear of the most used cell, see `Bank.wear`."""
+        fast, slow = self.fast.wear(), self.slow.wear()
+        return None if fast is None or slow is None else max(fast, slow)
+
+    def wire_error(self) -> float:
+        """The larger one of both arrays, see `Tile.wire_error`."""
+        return max(self.fast.wire_error(), self.slow.wire_error())
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """What both arrays, the buffer and the choppers need to go on from bit for bit."""
+        parts = {"fast": self.fast.snapshot(), "slow": self.slow.snapshot()}
+        banks = {f"{part}.{name}": value for part, held in parts.items() for name, value in held.items()}
+        own = {"buffer": self.buffer.clone(), "signs": self.signs.clone(), "next": torch.tensor(self.next)}
+        return banks | own
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go back to a `snapshot` of arrays that were made with the same arguments and seed."""
+        for part, bank in (("fast.", self.fast), ("slow.", self.slow)):
+            bank.restore({name.removeprefix(part): v for name, v in tensors.items() if name.startswith(part)})
+        self.buffer, self.signs = tensors["buffer"].clone(), tensors["signs"].clone()
+        self.next = int(tensors["next"])
+
+    def _line(self, line: int) -> Cost:
+        options, generator = self.options, self.slow.cells.generator
+        found, cost = self.fast.line(line, options.reads)
+        moved = options.gain * found * self.signs[line]
+        if options.buffer is None:
+            pulses = whole(moved / self.step, generator)
+        else:
+            unit = options.buffer * self.step
+            waiting = self.buffer[:, line] + moved
+            pulses = (waiting / unit).trunc()
+            self.buffer[:, line] = waiting - pulses * unit
+        written = torch.zeros(self.buffer.shape, dtype=torch.int32, device=self.buffer.device)
+        written[:, line] = pulses.int()
+        cost += self.slow.rows(Row(written))
+        if options.chop and float(torch.rand((), generator=generator, device=generator.device)) < options.chop:
+            self.signs[line] *= -1
+        return cost
+
+    def _sum(self, slow: Tensor, fast: Tensor) -> Tensor:
+        return slow + self.options.gamma * fast
