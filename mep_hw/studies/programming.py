@@ -47,6 +47,11 @@ class Pair:
     def name(self) -> str:
         return f"{self.variant.name} / {self.cell.name}"
 
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Learning rates that it is tuned over."""
+        return tuple(rate * self.variant.pace for rate in self.cell.rates)
+
 
 def best_on_digits(folder: Path) -> list[str]:
     """Names of the FINALISTS variants that go on to larger tasks, by the digits study in the same folder.
@@ -103,11 +108,11 @@ class ProgrammingStudy:
     def run(self) -> dict[str, Any]:
         """The table: settings, environment, rows, winners, choices and runs."""
         for pair in self.pairs:
-            for lr in pair.cell.rates:
+            for lr in pair.rates:
                 self._once(pair, lr, None)
         for seed in self.seeds:
             for pair in self.pairs:
-                if all(_key(pair, lr, None) in self.runs for lr in pair.cell.rates):  # else there was no time
+                if all(_key(pair, lr, None) in self.runs for lr in pair.rates):  # else there was no time
                     self._once(pair, best_rate(self.runs, pair.variant.name, pair.cell.name), seed)
         return self._table()
 

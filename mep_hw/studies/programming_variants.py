@@ -34,6 +34,7 @@ class Variant:
         array: changes to the `array` block of the backend card, by place.
         fixed: variants with the fixed forms of a rule whose form is chosen here.
         devices: the only devices that it runs on; empty: all.
+        pace: what the rates of a device are multiplied by.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Variant:
     array: Changes = field(default_factory=dict[str, object])
     fixed: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    pace: float = 1.0
 
     def settings(self) -> dict[str, Any]:
         """What `train` gets."""
@@ -100,6 +102,16 @@ VARIANTS = (
     Variant("muon-8", "muon", "low rank", ("outer",), array={"writing.rank_max": 8}),
     *(Variant(f"dion-{rank}", "dion", "low rank", ("outer",), rank) for rank in RANKS),
     Variant("dion-16-rows", "dion", "rows", ("row",), 16),
+    # Cells need a symmetry point and both signs. All lines move at once, as a batch is one update here.
+    Variant(
+        "tiki-taka",
+        "hebbian",
+        "transfer",
+        ("outer",),
+        devices=("ecram", "reram-sb", "reram-es", "capacitor"),
+        pace=3.0,
+        array={"transfer": {"lines": 64, "gain": 0.1, "buffer": 1.0, "pairs": 1000}},
+    ),  # fmt: skip
     Variant("muon-outer", "muon", "all directions", ("outer",), devices=("ecram",)),
     *(
         Variant(
