@@ -25,13 +25,13 @@ from mep_hw.array.mapping import (
     reachable,
     scale_of,
     two_sided,
+    unit_of,
 )
 from mep_hw.array.spent import of_read
 from mep_hw.array.supported import check_writing, tell_of_size
 from mep_hw.array.tiled import Tiled
-from mep_hw.array.verify import by_pulses
+from mep_hw.array.verify import verified
 from mep_hw.cards.array import ArrayOptions
-from mep_hw.cards.physics import Unknown
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
 from mep_hw.errors import CheckpointError
@@ -66,7 +66,7 @@ class Bank:
         self.two_sided, pairing = two_sided(device), pairing_of(options, device)
         self.options = options.model_copy(update={"pairing": pairing, "scale": scale_of(options, device)})
         self.device, self.pair = device, pairing == "differential"
-        self.unit = self.options.scale / (2 if self.pair and self.two_sided else 1)
+        self.unit = unit_of(options, device)
         place, writing = layout(shape, options, device), options.writing
         self.cells = Cells(device, (place.arrays, *shape), generator, dtype)
         known = electrics(options, device)
@@ -121,13 +121,7 @@ class Bank:
         """
         aims = reachable(self.weights + cycle.change.flatten(1), self.options, self.device)
         tolerance = cell_tolerance(cycle.tolerance, self.options, self.device)
-        if self.device.family == "ideal":
-            self.cells.set(aims)
-            return Cost(cycles=1)
-        if not isinstance(self.device.programming, Unknown):
-            self.cells.program(aims, (aims - self.cells.read()).abs() > tolerance)
-            return Cost()  # no source says how many pulses that takes
-        return by_pulses(self.drivers, aims, tolerance, cycle.iterations).cost()
+        return verified(self.drivers, aims, tolerance, cycle.iterations)
 
     def refresh(self, cycle: Refresh) -> Cost:
         """Write the weights found by a read anew."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.cards.array import ArrayOptions
+from mep_hw.cards.blocks import Quantity
 from mep_hw.cards.circuit import Circuit
 from mep_hw.cards.physics import Electrical
 from mep_hw.cards.schema import DeviceCard
@@ -61,16 +62,24 @@ class Electrics:
 NAMES = tuple(f.name for f in fields(Electrics) if f.name in Electrical.model_fields)
 
 
+def assumptions(options: ArrayOptions, device: DeviceCard) -> dict[str, Quantity]:
+    """The numbers that the machine's card assumes because the device does not know them."""
+    if options.assumed is None:
+        return {}
+    given: dict[str, Quantity] = {name: getattr(options.assumed, name) for name in NAMES}
+    unknown = (name for name in NAMES if getattr(device.electrical, name).value is None)
+    return {name: given[name] for name in unknown if given[name].value is not None}
+
+
 def electrics(options: ArrayOptions, device: DeviceCard) -> Electrics:
     """What is known of cells of `device` in such an array."""
     numbers: dict[str, float | None] = {}
     assumed: list[str] = []
+    taken = assumptions(options, device)
     for name in NAMES:
-        number = getattr(device.electrical, name)
-        if number.value is None and options.assumed is not None:
-            number = getattr(options.assumed, name)
-            if number.value is not None:
-                assumed.append(f"{name} = {number.value:g} {number.unit} ({number.source})")
+        number = taken.get(name, getattr(device.electrical, name))
+        if name in taken:
+            assumed.append(f"{name} = {number.value:g} {number.unit} ({number.source})")
         numbers[name] = number.value
     low, high = device.w_min.value, device.w_max.value
     circuit = Circuit() if options.circuit is None else options.circuit

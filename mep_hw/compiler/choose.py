@@ -49,14 +49,18 @@ def choose(
         return forms.exact(total, backend.registers, generator)
     if device is None:
         return forms.cell(total, backend.array, None)
-    mode = preferred(total, modes, backend, backend.array, device)
-    return make(mode, total, backend.array, device, generator)
+    options = backend.array
+    mode = preferred(modes, options, device, lambda mode: candidate(mode, total, backend, options, device))
+    return make(mode, total, options, device, generator)
 
 
 def preferred(
-    total: Update, modes: tuple[WriteMode, ...], backend: BackendCard, options: ArrayOptions, device: DeviceCard
+    modes: tuple[WriteMode, ...], options: ArrayOptions, device: DeviceCard, find: Callable[[WriteMode], Candidate]
 ) -> WriteMode:
     """The mode that the objective finds cheapest; without one, the first of the card.
+
+    Args:
+        find: gives the candidate of a mode; not called where there is nothing to compare.
 
     Raises:
         ScheduleError: the objective depends on numbers that neither card knows.
@@ -68,7 +72,7 @@ def preferred(
         modes = tuple(mode for mode in modes if mode != "cell")
         if goal == "wear" or len(modes) == 1:
             return "row"
-    return min(modes, key=lambda mode: price(goal, candidate(mode, total, backend, options, device), options, device))
+    return min(modes, key=lambda mode: price(goal, find(mode), options, device))
 
 
 def make(

@@ -1,4 +1,4 @@
-"""Which of a card's write modes a device can execute on it."""
+"""Which of a card's write modes a device can execute on it, and why not the others."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ def eligible(backend: BackendCard, device: DeviceCard | None) -> tuple[WriteMode
     Raises:
         ScheduleError: there is none.
     """
-    modes, array = backend.write_modes, backend.array
-    pulses = array is not None and device is not None and takes_pulses(array, device)
-    if "cell" in modes and array is not None and device is not None and needs_a_look(array, device):
-        return ("cell",)
-    found: tuple[WriteMode, ...] = tuple(mode for mode in modes if mode in ("exact", "cell") or pulses)
+    modes = backend.write_modes
+    found = tuple(mode for mode in modes if objection(mode, backend, device) is None)
     if not found:
         cells = "no device" if device is None else device.name
         raise ScheduleError(
@@ -25,3 +22,17 @@ def eligible(backend: BackendCard, device: DeviceCard | None) -> tuple[WriteMode
             rule=f"holds no mode that {cells} can execute", fix="add cell, which every device can execute",
         )  # fmt: skip
     return found
+
+
+def objection(mode: WriteMode, backend: BackendCard, device: DeviceCard | None) -> str | None:
+    """Why this mode of the card is not for this device; None: it is."""
+    array = backend.array
+    if mode == "cell":
+        return None
+    if "cell" in backend.write_modes and array is not None and device is not None and needs_a_look(array, device):
+        return f"a write of {device.name} without a look is off by more than noise_max or step_max"
+    if mode == "exact":
+        return None
+    if array is None or device is None:
+        return "needs cells in an array"
+    return None if takes_pulses(array, device) else f"{device.name} is not pulsed both ways by known steps"

@@ -22,7 +22,7 @@ from mep_hw.array.layout import Layout, layout
 from mep_hw.array.mapping import in_cells, two_sided
 from mep_hw.array.spent import of_outer, of_read, of_rows
 from mep_hw.cards.schema import BackendCard, DeviceCard
-from mep_hw.compiler.sample import verified
+from mep_hw.compiler.sample import trial
 from mep_hw.schedule.cost import Cost
 from mep_hw.schedule.ir import Cell, Cycle, Hold, Outer, Read, Registers, Row, Schedule
 from mep_hw.schedule.trains import coincidences
@@ -57,7 +57,7 @@ def of_cycle(cycle: Cycle, backend: BackendCard, device: DeviceCard | None, weig
     if isinstance(cycle, Read):
         return of_read(cycle, place, known, in_cells(weights, options, device)).cost()
     if isinstance(cycle, Cell):
-        return verified(cycle, options, device, weights)
+        return trial(cycle, options, device, weights).cost
     return Cost()  # what pairs need to be written anew depends on how far pulses have filled them
 
 
