@@ -77,7 +77,7 @@ def electrics(options: ArrayOptions, device: DeviceCard) -> Electrics:
     assumed: list[str] = []
     taken = assumptions(options, device)
     for name in NAMES:
-        number = taken.get(name, getattr(device.electrical, name))
+        number: Quantity = taken[name] if name in taken else getattr(device.electrical, name)
         if name in taken:
             assumed.append(f"{name} = {number.value:g} {number.unit} ({number.source})")
         numbers[name] = number.value

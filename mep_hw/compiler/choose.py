@@ -10,7 +10,7 @@ same pulses: where rows can be written, wear chooses them, and write and verify 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,14 +44,30 @@ def choose(
     total: Update, backend: BackendCard, device: DeviceCard | None, generator: torch.Generator | None
 ) -> Schedule:
     """The schedule in the form that the card prefers."""
-    modes = eligible(backend, device)
-    if modes[0] == "exact" or backend.array is None:
+    mode = next(ranked(total, backend, device))
+    if mode == "exact" or backend.array is None:
         return forms.exact(total, backend.registers, generator)
     if device is None:
         return forms.cell(total, backend.array, None)
-    options = backend.array
-    mode = preferred(modes, options, device, lambda mode: candidate(mode, total, backend, options, device))
-    return make(mode, total, options, device, generator)
+    return make(mode, total, backend.array, device, generator)
+
+
+def ranked(total: Update, backend: BackendCard, device: DeviceCard | None) -> Iterator[WriteMode]:
+    """The modes that can be executed, the preferred one first."""
+    modes, options = eligible(backend, device), backend.array
+    if options is None or device is None or modes[0] == "exact":
+        return iter(modes[:1])
+    return in_order(modes, options, device, lambda mode: candidate(mode, total, backend, options, device))
+
+
+def in_order(
+    modes: tuple[WriteMode, ...], options: ArrayOptions, device: DeviceCard, find: Callable[[WriteMode], Candidate]
+) -> Iterator[WriteMode]:
+    """The modes as `preferred` takes them, each as if those before it were not there."""
+    while modes:
+        first = preferred(modes, options, device, find)
+        yield first
+        modes = tuple(mode for mode in modes if mode != first)
 
 
 def preferred(
@@ -68,11 +84,15 @@ def preferred(
     goal = options.writing.minimise
     if goal is None or len(modes) == 1:
         return modes[0]
-    if "row" in modes:
-        modes = tuple(mode for mode in modes if mode != "cell")
-        if goal == "wear" or len(modes) == 1:
-            return "row"
+    modes = comparable(modes)
+    if "row" in modes and (goal == "wear" or len(modes) == 1):
+        return "row"
     return min(modes, key=lambda mode: price(goal, find(mode), options, device))
+
+
+def comparable(modes: tuple[WriteMode, ...]) -> tuple[WriteMode, ...]:
+    """Those whose prices are compared: write and verify only where rows cannot be written."""
+    return tuple(mode for mode in modes if mode != "cell" or "row" not in modes)
 
 
 def make(

@@ -14,7 +14,7 @@ def eligible(backend: BackendCard, device: DeviceCard | None) -> tuple[WriteMode
         ScheduleError: there is none.
     """
     modes = backend.write_modes
-    found = tuple(mode for mode in modes if objection(mode, backend, device) is None)
+    found: tuple[WriteMode, ...] = tuple(mode for mode in modes if objection(mode, backend, device) is None)
     if not found:
         cells = "no device" if device is None else device.name
         raise ScheduleError(

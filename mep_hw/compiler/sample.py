@@ -40,7 +40,7 @@ class Trial:
 
 
 def trial(cycle: Cell, options: ArrayOptions, device: DeviceCard, weights: Tensor) -> Trial:
-    """Write `weights` + the cycle's change (out, in) into cells that hold `weights`, as far as the sample goes."""
+    """Change cells that hold `weights` (out, in), as far as theirs can, by the cycle's change."""
     change = cycle.change.flatten(1)
     out, lines = change.shape
     generator = torch.Generator().manual_seed(0)  # a prediction is the same each time
@@ -50,12 +50,15 @@ def trial(cycle: Cell, options: ArrayOptions, device: DeviceCard, weights: Tenso
     place, known = replace(whole, words=(count,)), electrics(options, device)
     cells = Cells(device, (place.arrays, out, count), generator, weights.dtype)
     cells.set(in_cells(weights[:, some], options, device))
-    wanted = (weights + change)[:, some]
+
+    def held() -> Tensor:
+        return unit_of(options, device) * (cells.weights[0] - cells.weights[1] if place.pair else cells.weights[0])
+
+    wanted = held() + change[:, some]
     drivers = Drivers(cells, place, known, not two_sided(device), options.writing.disturb)
     tolerance = cell_tolerance(cycle.tolerance, options, device)
     cost = verified(drivers, reachable(wanted, options, device), tolerance, cycle.iterations)
-    held = cells.weights[0] - cells.weights[1] if place.pair else cells.weights[0]
-    square = float((unit_of(options, device) * held - wanted).square().mean())
+    square = float((held() - wanted).square().mean())
     if cost.pulses is None:
         return Trial(cost, None, square)
     wear = None if known.endurance is None else float(cells.pulses.max()) / known.endurance
