@@ -19,11 +19,11 @@ ASSUMED = {
 }  # fmt: skip
 
 
-def arrays(**changes: object) -> BackendCard:
+def arrays(called: str = "crossbar", **changes: object) -> BackendCard:
     """The bundled crossbar in units of weights, with all electrical numbers known or assumed."""
     assumed = {n: {"value": v, "unit": unit, "source": "assumed: a guess"} for n, (v, unit) in ASSUMED.items()}
     own = {"array__scale_by": "weight", "array__scale": 1.0, "array__circuit": CIRCUIT, "array__assumed": assumed}
-    return card("crossbar", **(own | changes))
+    return card("crossbar", **(own | changes)).model_copy(update={"name": called})
 
 
 def pulsed(name: str = "gokmen-vlasov", **changes: object) -> DeviceCard:
