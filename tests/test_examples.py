@@ -59,9 +59,14 @@ def one_error_hurts(base: float, _spread: float, spread: float, _offset: float, 
     return base > 0.88 and spread > base - 0.04 and offset < 0.6
 
 
+def executed_as_expected(expected: float, executed: float) -> bool:
+    return 0.2 < expected < 0.4 and abs(executed / expected - 1) < 0.25
+
+
 # Per script: the last lines to look at, by how they begin, and what their numbers must fulfil together.
 BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
     "crossbar.py": (["on cells: ", "cost: "], trains_on_cells),
+    "schedule.py": (["error of row: "], executed_as_expected),
     "train_digits.py": (["trained "], trained_beats_frozen),
     "gradient_check.py": (["order of centered ", "order of richardson ", "smallest cosine "], orders),
     "from_torch.py": (["test accuracy before "], learned),

@@ -30,9 +30,8 @@ from mep_hw.array.mapping import (
 from mep_hw.array.spent import of_read
 from mep_hw.array.supported import check_writing, tell_of_size
 from mep_hw.array.tiled import Tiled
-from mep_hw.array.verify import by_pulses
+from mep_hw.array.verify import verified
 from mep_hw.cards.array import ArrayOptions
-from mep_hw.cards.physics import Unknown
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
 from mep_hw.errors import CheckpointError
@@ -121,13 +120,7 @@ class Bank:
         """
         aims = reachable(self.weights + cycle.change.flatten(1), self.options, self.device)
         tolerance = cell_tolerance(cycle.tolerance, self.options, self.device)
-        if self.device.family == "ideal":
-            self.cells.set(aims)
-            return Cost(cycles=1)
-        if not isinstance(self.device.programming, Unknown):
-            self.cells.program(aims, (aims - self.cells.read()).abs() > tolerance)
-            return Cost()  # no source says how many pulses that takes
-        return by_pulses(self.drivers, aims, tolerance, cycle.iterations).cost()
+        return verified(self.drivers, aims, tolerance, cycle.iterations)
 
     def refresh(self, cycle: Refresh) -> Cost:
         """Write the weights found by a read anew."""

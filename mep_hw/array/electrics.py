@@ -77,20 +77,33 @@ NAMES = tuple(f.name for f in fields(Electrics) if f.name in Electrical.model_fi
 _RANGE = ("g_min", "g_max")  # ends of different cells make no range
 
 
+def assumptions(options: ArrayOptions, device: DeviceCard) -> dict[str, Quantity]:
+    """The numbers that the machine's card assumes because the device does not know them."""
+    if options.assumed is None:
+        return {}
+    own = device.electrical
+    half_known = None in (own.g_min.value, own.g_max.value)
+    found: dict[str, Quantity] = {}
+    for name in NAMES:
+        mine: Quantity | None = getattr(own, name)
+        if name == "pulse_j" and mine is None:
+            continue  # not written through a gate
+        given: Quantity | None = getattr(options.assumed, name)
+        wanted = mine is None or mine.value is None or (name in _RANGE and half_known)
+        if wanted and given is not None and given.value is not None:
+            found[name] = given
+    return found
+
+
 def electrics(options: ArrayOptions, device: DeviceCard) -> Electrics:
     """What is known of cells of `device` in such an array."""
     numbers: dict[str, float | None] = {}
-    assumed: list[str] = []
-    own, gated = device.electrical, device.electrical.pulse_j is not None
-    half_known = None in (own.g_min.value, own.g_max.value)
+    taken = assumptions(options, device)
     for name in NAMES:
-        number: Quantity | None = getattr(own, name)
-        wanted = number is None or number.value is None or (name in _RANGE and half_known)
-        if wanted and options.assumed is not None and (name != "pulse_j" or gated):
-            number = getattr(options.assumed, name)
-            if number is not None and number.value is not None:
-                assumed.append(f"{name} = {number.value:g} {number.unit} ({number.source})")
+        number: Quantity | None = taken.get(name, getattr(device.electrical, name))
         numbers[name] = None if number is None else number.value
+    assumed = (f"{name} = {number.value:g} {number.unit} ({number.source})" for name, number in taken.items())
+    gated = device.electrical.pulse_j is not None
     low, high = device.w_min.value, device.w_max.value
     circuit = Circuit() if options.circuit is None else options.circuit
     guessed = (f"circuit.{name} = {getattr(circuit, name):g}" for name in circuit.unsourced)

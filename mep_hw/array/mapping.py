@@ -63,6 +63,12 @@ def scale_of(options: ArrayOptions, device: DeviceCard) -> float:
     return min([options.scale, *(most / size for size, most in limits if most is not None and size > 0)])
 
 
+def unit_of(options: ArrayOptions, device: DeviceCard) -> float:
+    """Weight of the model by which one cell of weight 1 counts, less in a pair of cells that both move."""
+    pair = pairing_of(options, device) == "differential" and two_sided(device)
+    return scale_of(options, device) / (2 if pair else 1)
+
+
 def needs_a_look(options: ArrayOptions, device: DeviceCard) -> bool:
     """Whether one write of a cell at the card's scale leaves more noise, or moves a weight further, than the card
     wants."""

@@ -14,8 +14,26 @@ from torch import Tensor
 
 from mep_hw.array.drivers import Drivers
 from mep_hw.array.spent import Spent
+from mep_hw.cards.physics import Unknown
+from mep_hw.schedule.cost import Cost
 
 WRITE_NOISES = 2.0  # standard deviations of write noise that an error must exceed to be worked off
+
+
+def verified(drivers: Drivers, aims: Tensor, tolerance: float, iterations: int) -> Cost:
+    """Bring cells to `aims` as their device is written: exactly, by its law of programming, or else by pulses.
+
+    Raises:
+        CapabilityError: the device knows none of these.
+    """
+    cells = drivers.cells
+    if cells.card.family == "ideal":
+        cells.set(aims)
+        return Cost(cycles=1)
+    if not isinstance(cells.card.programming, Unknown):
+        cells.program(aims, (aims - cells.read()).abs() > tolerance)
+        return Cost()  # no source says how many pulses that takes
+    return by_pulses(drivers, aims, tolerance, iterations).cost()
 
 
 def by_pulses(drivers: Drivers, aims: Tensor, tolerance: float, iterations: int) -> Spent:

@@ -20,6 +20,7 @@ from mep_hw.cli.bench import bench
 from mep_hw.cli.conformance import conformance
 from mep_hw.cli.evaluate import evaluate
 from mep_hw.cli.gradcheck import gradcheck
+from mep_hw.cli.schedule import schedule
 from mep_hw.cli.study import study
 from mep_hw.cli.train import train
 from mep_hw.errors import InputError, Notice
@@ -63,6 +64,7 @@ app.command(epilog=_examples("gradcheck --model 64-24-10", "gradcheck --as-train
 app.command(epilog=_examples("conformance --backend reference", "conformance --backend chip.yaml --json"))(conformance)
 app.add_typer(cards.backends, name="backends")
 app.add_typer(cards.devices, name="devices")
+app.add_typer(schedule, name="schedule")
 app.add_typer(bench, name="bench")
 app.add_typer(study, name="study")
 

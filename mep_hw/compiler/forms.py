@@ -44,14 +44,21 @@ def exact(total: Update, registers: RegisterFormat | None, generator: torch.Gene
 def outer(
     total: Update, options: ArrayOptions, device: DeviceCard, generator: torch.Generator | None, least: float = LEAST
 ) -> Schedule:
-    """The strong directions of it as outer products, in factors that take fewer slots or pulses, as the card wants;
-    the weak ones are left, see `mep_hw.compiler.factors`."""
-    strong, weak = split(directions(total), pulse_step(options, device), options.writing.rank_max, least)
+    """The strong directions of it as outer products; the weak ones are left."""
+    return _pulsed(total, *strong(total, options, device, least), options, device, generator)
+
+
+def strong(
+    total: Update, options: ArrayOptions, device: DeviceCard, least: float = LEAST
+) -> tuple[OuterSum, OuterSum | None]:
+    """The directions worth a cycle, in factors that take fewer slots or pulses, as the card wants, and the weak ones;
+    see `mep_hw.compiler.factors`."""
+    found, weak = split(directions(total), pulse_step(options, device), options.writing.rank_max, least)
     # Energy goes by slots, too: half-selected cells along lines that fire take more of it than the pulses themselves.
     goal = "slots" if options.writing.minimise in ("time", "energy") else "pulses"
-    if strong.rank <= TURNED:
-        strong = OuterSum(*rotated(strong.left, strong.right, goal))
-    return _pulsed(total, strong, weak, options, device, generator)
+    if found.rank <= TURNED:
+        found = OuterSum(*rotated(found.left, found.right, goal))
+    return found, weak
 
 
 def local(total: Update, options: ArrayOptions, device: DeviceCard, generator: torch.Generator | None) -> Schedule:

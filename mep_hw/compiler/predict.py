@@ -25,7 +25,7 @@ from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.cards.transfer import TransferOptions
 from mep_hw.compiler import lines
-from mep_hw.compiler.sample import verified
+from mep_hw.compiler.sample import trial
 from mep_hw.schedule.cost import Cost
 from mep_hw.schedule.ir import Cell, Hold, Outer, Read, Refresh, Registers, Row, Schedule, Transfer
 from mep_hw.schedule.trains import coincidences
@@ -68,7 +68,7 @@ def _of_array(
     if isinstance(cycle, Read):
         return of_read(cycle, place, known, in_cells(weights, options, device)).cost()
     if isinstance(cycle, Cell):
-        return verified(cycle, options, device, weights)
+        return trial(cycle, options, device, weights).cost
     if isinstance(cycle, Transfer) and options.transfer is not None:  # all else depends on what the fast array holds
         return Cost(reads=min(cycle.lines, shape[1]) * options.transfer.reads)
     return Cost()  # what pairs need to be written anew depends on how far pulses have filled them

@@ -6,7 +6,7 @@ aged: the sample is new.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,9 +15,8 @@ from mep_hw.array.drivers import Drivers
 from mep_hw.array.electrics import electrics
 from mep_hw.array.layout import layout
 from mep_hw.array.mapping import cell_tolerance, from_cells, in_cells, reachable, two_sided
-from mep_hw.array.verify import by_pulses
+from mep_hw.array.verify import verified
 from mep_hw.cards.array import ArrayOptions
-from mep_hw.cards.physics import Unknown
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
 from mep_hw.schedule.cost import Cost
@@ -26,29 +25,44 @@ from mep_hw.schedule.ir import Cell
 CELLS = 4096  # about so many are drawn
 
 
-def verified(cycle: Cell, options: ArrayOptions, device: DeviceCard, weights: Tensor) -> Cost:
-    """Mean cost of writing `weights` + the cycle's change (out, in) into cells that hold `weights`."""
-    if device.family == "ideal":
-        return Cost(cycles=1)
-    if not isinstance(device.programming, Unknown):
-        return Cost()  # no source says how many pulses a law of programming stands for
+@dataclass(frozen=True)
+class Trial:
+    """What writing a sample showed.
+
+    cost: of all lines; wear of the most used cell of the sample.
+    pulses: of each cell of the sample, (arrays, out, lines); None: nobody knows.
+    square: of what a weight then misses, the mean.
+    """
+
+    cost: Cost
+    pulses: Tensor | None
+    square: float
+
+
+def trial(cycle: Cell, options: ArrayOptions, device: DeviceCard, weights: Tensor) -> Trial:
+    """Change cells that hold `weights` (out, in), as far as theirs can, by the cycle's change."""
     change = cycle.change.flatten(1)
     out, lines = change.shape
     generator = torch.Generator().manual_seed(0)  # a prediction is the same each time
     count = min(lines, max(1, CELLS // out))
     some = torch.randperm(lines, generator=generator)[:count]
     whole = layout((out, lines), options, device)
-    place = replace(whole, words=(count,))
+    place, known = replace(whole, words=(count,)), electrics(options, device)
     cells = Cells(device, (place.arrays, out, count), generator, weights.dtype)
     cells.set(in_cells(weights[:, some], options, device))
-    drivers = Drivers(cells, place, electrics(options, device), not two_sided(device), options.writing.disturb)
+    drivers = Drivers(cells, place, known, not two_sided(device), options.writing.disturb)
     tolerance = cell_tolerance(cycle.tolerance, options, device)
     # Written once, so that they start with the noise of a write that was looked at.
-    by_pulses(drivers, reachable(weights[:, some], options, device), tolerance, cycle.iterations)
-    start = from_cells(cells.weights, options, device)
-    aims = reachable(start + change[:, some], options, device)
-    cost = by_pulses(drivers, aims, tolerance, cycle.iterations).cost()
-    return _scaled(cost, max(whole.words) / count, lines / count)
+    verified(drivers, reachable(weights[:, some], options, device), tolerance, cycle.iterations)
+    before, wanted = cells.pulses.clone(), from_cells(cells.weights, options, device) + change[:, some]
+    cost = verified(drivers, reachable(wanted, options, device), tolerance, cycle.iterations)
+    square = float((from_cells(cells.weights, options, device) - wanted).square().mean())
+    if cost.pulses is None:
+        return Trial(cost, None, square)
+    pulses = cells.pulses - before
+    wear = None if known.endurance is None else float(pulses.max()) / known.endurance
+    scaled = _scaled(cost, max(whole.words) / count, lines / count)
+    return Trial(replace(scaled, wear_max=wear), pulses, square)
 
 
 def _scaled(cost: Cost, longest: float, everywhere: float) -> Cost:

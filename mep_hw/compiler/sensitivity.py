@@ -54,8 +54,8 @@ def sensitivity(cost: Callable[[AnyCard], float | None], card: AnyCard, paths: S
     base = _figure(cost, card)
     rows: list[Swing] = []
     for path in paths:
-        value = _number(card, path)
-        half, double = (_figure(cost, _changed(card, path, value * factor)) / base for factor in (0.5, 2.0))
+        value = number(card, path)
+        half, double = (_figure(cost, changed(card, path, value * factor)) / base for factor in (0.5, 2.0))
         rows.append(Swing(path, value, half, double))
     return sorted(rows, key=lambda row: row.size, reverse=True)
 
@@ -68,7 +68,8 @@ def _figure(cost: Callable[[AnyCard], float | None], card: AnyCard) -> float:
     return figure
 
 
-def _number(card: Card, path: str) -> float:
+def number(card: Card, path: str) -> float:
+    """The number at this place of a card."""
     where: Any = card.model_dump()
     for key in path.split("."):
         if not isinstance(where, dict) or key not in where:
@@ -81,7 +82,7 @@ def _number(card: Card, path: str) -> float:
     return where
 
 
-def _changed(card: AnyCard, path: str, value: float) -> AnyCard:
+def changed(card: AnyCard, path: str, value: float) -> AnyCard:
     """The same card with another number, and read from the same place."""
     data = card.model_dump()
     *blocks, last = path.split(".")

@@ -1,0 +1,35 @@
+"""How many pulses each cell gets of a schedule, as far as that is known before it is executed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mep_hw.array.layout import layout
+from mep_hw.cards.schema import BackendCard, DeviceCard
+from mep_hw.compiler.predict import drive
+from mep_hw.compiler.sample import trial
+from mep_hw.schedule.ir import Cell, Outer, Refresh, Registers, Row, Schedule
+
+
+def pulses_per_cell(schedule: Schedule, backend: BackendCard, device: DeviceCard | None, held: Tensor) -> Tensor | None:
+    """Pulses in both directions, (arrays, out, in); of verified writes those of a sample, (arrays, out, lines).
+
+    None where there are no cells, or nobody knows: laws of programming, refreshed pairs, several verified writes.
+
+    Args:
+        held: weights (out, in) before.
+    """
+    writes = [cycle for cycle in schedule.cycles if isinstance(cycle, Registers | Outer | Row | Cell | Refresh)]
+    if backend.array is None or device is None:
+        return None
+    if len(writes) == 1 and isinstance(writes[0], Cell):
+        return trial(writes[0], backend.array, device, held).pulses
+    place = layout((held.shape[0], held.shape[1]), backend.array, device)
+    total = torch.zeros(place.arrays, *held.shape, dtype=torch.int64)
+    for cycle in writes:
+        if not isinstance(cycle, Outer | Row):
+            return None
+        up, down = drive(cycle, place, device).pulses
+        total += up + down
+    return total
