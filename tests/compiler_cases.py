@@ -10,8 +10,8 @@ from torch import Tensor
 from mep_hw.cards.schema import BackendCard, DeviceCard
 
 CIRCUIT = {
-    "gap_s": 4e-7, "settle_s": 1e-6, "read_s": 2e-6, "read_v": 0.2, "line_f": 3e-16, "driver_j": 1e-14, "dac_j": 2e-13,
-    "adc_j": 7e-13,
+    "gap_s": 4e-7, "settle_s": 1e-6, "read_s": 2e-6, "drive_s": 2e-6, "read_v": 0.2, "line_f": 3e-16,
+    "driver_j": 1e-14, "dac_j": 2e-13, "adc_j": 7e-13, "overhead_j": 1e-12,
 }  # fmt: skip
 ASSUMED = {
     "pulse_width": (1e-7, "s"), "voltage_up": (2.0, "V"), "voltage_down": (-3.0, "V"), "g_min": (1e-6, "S"),

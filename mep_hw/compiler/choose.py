@@ -148,11 +148,12 @@ def candidate(
     made = whole = make(mode, total, options, device, generator)
     if made.left is not None:
         seed = torch.Generator().manual_seed(0)
+        drawn = options.writing.model_copy(update={"rounding": "stochastic", "rank_max": None})
+        nothing_left = options.model_copy(update={"writing": drawn})
         if mode == "outer":
-            whole = forms.outer(total, options, device, seed, least=0.0)
+            whole = forms.outer(total, nothing_left, device, seed, least=0.0)
         else:
-            drawn = options.writing.model_copy(update={"rounding": "stochastic"})
-            whole = forms.row(total, options.model_copy(update={"writing": drawn}), device, seed)
+            whole = forms.row(total, nothing_left, device, seed)
     return Candidate(mode, made, whole, backend, device, held)
 
 

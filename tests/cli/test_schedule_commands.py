@@ -80,7 +80,10 @@ def test_explain_prints_the_explanation(folder: Path, capsys: pytest.CaptureFixt
     shown = call(capsys, *words)
     assert shown.code == 0 and found.why in shown.out
     assert all(form.form in shown.out for form in found.forms)
-    assert all(line in shown.out for line in found.assumed) and "pulse_width x 2, time x 1.2" in shown.out
+    assert (
+        all(line in shown.out for line in found.assumed)
+        and "array.assumed.pulse_width.value x 2, time x 1.2" in shown.out
+    )
     assert "Out of -1 to 1: 0 weights" in shown.out
     limited = call(capsys, *words, "--time-max", "1e-9")
     assert "row exceeds the budget: time_s" in limited.out and "no form keeps to the budget" in limited.out
@@ -150,8 +153,7 @@ BAD = {
     "u.npz --backend cpu --form row": "form = row: must be one of its write modes: exact",
     "u.npz --backend cpu --device ideal --minimise time": "minimise = time: has no effect",
     "u.npz --device pcm --form outer": "holds no mode that pcm can execute",
-    "u.npz --minimise time": "writing.minimise = time: is not known of form",
-    "u.npz --time-max 1": "budget: time_s = 1: cannot be kept",
+    "u.npz --time-max 1e-9": "budget: time_s = 1e-09: cannot be kept",
     "u.npz --backend cpu --energy-max 1": "budget: energy_j = 1: cannot be kept",
     "u.npz --wear-max 0": "budget: wear_max = 0.0: must be above 0",
     "u.npz --time-max nan": "budget: time_s = nan: must be above 0",

@@ -21,7 +21,8 @@ from mep_hw.machine import build
 from mep_hw.outersum import OuterSum, dense
 
 HELD = 0.2 * torch.randn(24, 40, generator=torch.Generator().manual_seed(5))
-FORMS = ["row", "outer", "outer, all directions", "cell"]
+FORMS = ["row", "outer", "cell"]
+STRONG = "outer, strong directions"
 
 
 def row(found: Explanation, name: str) -> Form:
@@ -36,7 +37,7 @@ def test_the_form_that_is_chosen_is_the_one_that_is_compiled(goal: str | None, r
     found = explain(update(rank=rank), None, backend, device, HELD)
     (cycle,) = compile(update(rank=rank), None, backend, device, torch.Generator().manual_seed(1)).cycles
     assert found.chosen == type(cycle).__name__.lower() and found.why.startswith(found.chosen)
-    assert [form.form for form in found.forms] == FORMS
+    assert [form.form for form in found.forms if form.form != STRONG] == FORMS
     if goal in ("time", "energy"):
         field = {"time": "time_s", "energy": "energy_j"}[goal]
         chosen, other = (getattr(row(found, name).cost, field) for name in ("row", "outer"))
@@ -59,8 +60,7 @@ def test_figures_of_pulses_wear_and_what_is_left_by_hand() -> None:
     values = torch.linalg.svdvals(total)
     weak = float(values[2:].square().sum().sqrt() / values.square().sum().sqrt())
     assert row(found, "outer").left == pytest.approx(weak, rel=1e-4)
-    assert row(found, "outer, all directions").left == 0
-    cost, every = row(found, "outer").cost, row(found, "outer, all directions").cost
+    every, cost = row(found, "outer").cost, row(found, STRONG).cost  # compared by all directions, written in two
     assert cost is not None and every is not None and (cost.cycles, every.cycles) == (2, 5)
 
 
@@ -87,7 +87,9 @@ def test_forms_that_cannot_be_executed_say_why() -> None:
     found = explain(update(), None, card("crossbar"), pulsed("reram-sb"))
     assert [form.form for form in found.forms] == ["row", "outer", "cell"] and found.chosen == "cell"
     assert "noise_max or step_max" in (row(found, "row").objection or "") and row(found, "row").cost is None
-    assert "the only form" in found.why and "circuit.read_s" in found.unknown
+    assert "the only form" in found.why and found.unknown == ()
+    bare = explain(update(), None, card("crossbar", array__circuit=None, array__assumed=None), pulsed("reram-sb"))
+    assert "circuit.read_s" in bare.unknown and row(bare, "cell").cost is not None
     found = explain(update(), None, card("crossbar"), pulsed("pcm"))
     assert "not pulsed both ways" in (row(found, "outer").objection or "")
     cell = row(found, "cell")
@@ -103,13 +105,14 @@ def test_registers_are_explained_by_what_rounding_leaves() -> None:
     total = update()
     assert left == pytest.approx(float((total - (total / 0.01).round() * 0.01).norm() / total.norm()), rel=1e-4)
     drawn = row(explain(total, None, card("cpu", registers=format | {"rounding": "stochastic"}), None), "exact")
-    assert drawn.left == 0 and drawn.error is not None and drawn.error > 0.1
+    assert drawn.error == 0 and drawn.left is not None and left < drawn.left < 2 * left  # carried on all the same
 
 
 def test_sensitivity_is_that_of_the_formulas() -> None:
     """The time of pulses is slots (width + gap); the energy without wires, half-selection apart, goes with V^2."""
     backend, device = arrays(array__writing__minimise="time"), pulsed()
-    found = {(swing.name, swing.factor): swing for swing in explain(update(), None, backend, device, HELD).sensitivity}
+    swings = explain(update(), None, backend, device, HELD).sensitivity
+    found = {(swing.path.split(".")[2], swing.factor): swing for swing in swings}
     assert {name for name, _ in found} == set(ASSUMED)  # this device knows none of them
     assert found["pulse_width", 2.0].time == pytest.approx((2e-7 + 4e-7) / (1e-7 + 4e-7), rel=1e-5)
     assert found["pulse_width", 0.5].time == pytest.approx((0.5e-7 + 4e-7) / (1e-7 + 4e-7), rel=1e-5)

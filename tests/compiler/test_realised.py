@@ -14,7 +14,7 @@ from mep_hw.array.mapping import pulse_step
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler import compile
 from mep_hw.compiler.counts import Counts, counted, drawn, rounded
-from mep_hw.compiler.factors import directions, split
+from mep_hw.compiler.forms import strong
 from mep_hw.compiler.realised import missed
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.schedule import Outer, Row
@@ -53,7 +53,7 @@ def expected(backend: BackendCard, device: DeviceCard, total: Tensor) -> float:
     assert isinstance(cycle, Outer | Row)
     counts = counted(cycle)
     if isinstance(cycle, Outer) and options.writing.trains == "stochastic":
-        counts = drawn(split(directions(total), step, None)[0], step)
+        counts = drawn(strong(total, options, device)[0], step)
     elif options.writing.rounding == "stochastic":
         counts = rounded(total / step)
     return missed(counts, dense(schedule.intended).double(), options, device, HELD.double())
