@@ -42,6 +42,21 @@ def fixed_sweeps(card: BackendCard, free: int | None, nudged: int | None) -> Bac
     return card.model_copy(update={"settle": SettleOptions.model_validate(settle)})
 
 
+def minimising(card: BackendCard, goal: str | None) -> BackendCard:
+    """The card with this objective of the compiler, one of those of `Writing.minimise`; None leaves it as it is.
+
+    Raises:
+        CapabilityError: it has no arrays.
+    """
+    if goal is None:
+        return card
+    if card.array is None:
+        rule, fix = "has no effect without an array of cells", "leave it out, or choose another backend"
+        raise CapabilityError(f"backend {card.name}", "minimise", goal, rule=rule, fix=fix)
+    writing = card.array.writing.model_copy(update={"minimise": goal})
+    return card.model_copy(update={"array": card.array.model_copy(update={"writing": writing})})
+
+
 def build(model: Model, card: BackendCard, device: DeviceCard | None, seed: int) -> Substrate:
     """The substrate that the card names, holding the model's weights."""
     kind = import_substrate(card)

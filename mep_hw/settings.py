@@ -21,6 +21,7 @@ REMEDY = {
     "bias_lr": "0.003 is a good start",
     "spectral_bound": "0.9 keeps settling fast",
     "spectral_method": "hammer writes the fewest outer products",
+    "minimise": "time and energy are estimates, wear counts pulses",
     "warmup": "give a number of epochs, such as 1",
     "validation": "0.1 keeps a tenth of the training samples aside",
 }
@@ -51,6 +52,7 @@ class Settings(BaseModel):
     bias_lr: float | None = Field(None, gt=0)
     spectral_bound: float | None = Field(None, gt=0)
     spectral_method: Literal["hammer", "normalise", "soft_cap"] = "hammer"
+    minimise: Literal["time", "energy", "wear"] | None = None
     centre: bool = False
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     free_sweeps: int | None = Field(None, ge=1)

@@ -46,6 +46,7 @@ def train(
     bias_lr: float | None = None,
     spectral_bound: float | None = None,
     spectral_method: str = "hammer",
+    minimise: str | None = None,
     centre: bool = False,
     label_smoothing: float = 0.0,
     free_sweeps: int | None = None,
@@ -77,6 +78,8 @@ def train(
         spectral_bound: largest spectral norm of the couplings between hidden layers (of the read-out's where there are
             none); None does not bound them.
         spectral_method: hammer, normalise or soft_cap, see `mep_hw.rules.spectral`.
+        minimise: time, energy or wear: by what the form of writing is chosen, of backends with arrays; None takes the
+            card's.
         centre: subtract the mean training sample from all inputs; the model keeps it as its offset.
         label_smoothing: share of each one-hot target that is spread evenly over the classes.
         free_sweeps, nudged_sweeps: run exactly so many sweeps in that phase; None stops by the card's tolerance.
@@ -100,7 +103,7 @@ def train(
         estimator=estimator, lr=lr, epochs=epochs, batch_size=batch_size, beta=beta, momentum=momentum,
         weight_decay=weight_decay, lr_schedule=lr_schedule, warmup=warmup,
         rank=rank, error_feedback=error_feedback, clip=clip,
-        bias_lr=bias_lr, spectral_bound=spectral_bound, spectral_method=spectral_method,
+        bias_lr=bias_lr, spectral_bound=spectral_bound, spectral_method=spectral_method, minimise=minimise,
         centre=centre, label_smoothing=label_smoothing, free_sweeps=free_sweeps,
         nudged_sweeps=nudged_sweeps, seed=seed, validation=validation,
     )  # fmt: skip
@@ -110,6 +113,7 @@ def train(
     )  # fmt: skip
     estimate = estimators.make(settings.estimator, settings.beta)
     card = machine.fixed_sweeps(card, settings.free_sweeps, settings.nudged_sweeps)
+    card = machine.minimising(card, settings.minimise)
     path = _checkpoint_path(checkpoint, resume)
     if settings.centre:
         model.offset = source.x.mean(0)

@@ -49,16 +49,15 @@ class Electrics:
         """Whether it is known which conductance a weight stands for."""
         return None not in (self.g_min, self.g_max, self.low, self.high)
 
-    def pulse_energy(self, weights: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Joules of one pulse up and one down of each of the cells that hold `weights`, float32; None: not known."""
+    def pulse_energy(self, weights: Tensor) -> tuple[Tensor, tuple[float, float]] | None:
+        """What cells that hold `weights` (float32) take of a pulse, and joules per unit of it up and down; None: not
+        known."""
         if self.gated:
-            each = None if self.pulse_j is None else torch.full(weights.shape, self.pulse_j, device=weights.device)
-            return None if each is None else (each, each)
+            return None if self.pulse_j is None else (torch.ones_like(weights), (self.pulse_j, self.pulse_j))
         if self.pulse_width is None or self.voltage_up is None or self.voltage_down is None or not self.conducts:
             return None
-        siemens = self.conductance(weights)
         up, down = (self.pulse_width * volt**2 for volt in (self.voltage_up, self.voltage_down))
-        return siemens * up, siemens * down
+        return self.conductance(weights), (up, down)
 
     @property
     def unknown(self) -> tuple[str, ...]:

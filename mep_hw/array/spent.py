@@ -130,19 +130,20 @@ def pulse_energy(driven: Driven, electrics: Electrics, cells: Tensor) -> float |
     where one of these is not known."""
     circuit, layout = electrics.circuit, driven.layout
     up, down = electrics.voltage_up, electrics.voltage_down
-    each = electrics.pulse_energy(cells)
-    if each is None or up is None or down is None or circuit.line_f is None or circuit.driver_j is None:
+    taken = electrics.pulse_energy(cells)
+    if taken is None or up is None or down is None or circuit.line_f is None or circuit.driver_j is None:
         return None
+    shares, joules = taken
     of_word, of_bit = (torch.tensor(n, dtype=torch.float32)[:, None] for n in (layout.bits, layout.words))  # crossings
-    total = 0.0
+    word_lines = torch.stack([part.sum(1) for part in shares.split(layout.bits, 1)], 1)  # (arrays, columns, in)
+    bit_lines = torch.stack([part.sum(2) for part in shares.split(layout.words, 2)], 1)
+    total, shares = 0.0, shares.flatten()
     for direction, volt in enumerate((up, down)):
-        joules, words, bits = each[direction], driven.words[direction], driven.bits[direction]
-        word_lines = torch.stack([part.sum(1) for part in joules.split(layout.bits, 1)], 1)  # (arrays, columns, in)
-        bit_lines = torch.stack([part.sum(2) for part in joules.split(layout.words, 2)], 1)
-        pulses = float((joules * driven.pulses[direction]).sum())
+        words, bits = driven.words[direction], driven.bits[direction]
+        pulses = float(shares @ driven.pulses[direction].flatten().to(shares))
         halves = float((word_lines * words).sum()) + float((bit_lines * bits).sum()) - 2 * pulses
         crossed = float((words * of_word).sum()) + float((bits * of_bit).sum())
-        total += pulses + halves / 4 + circuit.line_f * (volt / 2) ** 2 * crossed
+        total += joules[direction] * (pulses + halves / 4) + circuit.line_f * (volt / 2) ** 2 * crossed
     return total + circuit.driver_j * driven.line_pulses
 
 

@@ -85,6 +85,10 @@ class TrainOptions(Block):
         None, "largest spectral norm of the couplings between hidden layers, > 0; default: no bound"
     )
     spectral_method: str = _option("hammer", "how: hammer, normalise or soft_cap (default hammer)")
+    minimise: str | None = _option(
+        None,
+        "time, energy or wear: by what the form of writing is chosen, where weights are in arrays; default: the card's",
+    )
     centre: bool = _option(False, "subtract the mean training sample from all inputs")
     label_smoothing: float = _option(0.0, "share of each target spread over all classes, 0 <= share < 1 (default 0)")
     free_sweeps: int | None = _option(None, "so many sweeps in every free phase; default: to the card's tolerance")

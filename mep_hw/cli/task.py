@@ -14,7 +14,7 @@ from mep_hw.array.mapping import fitted, scale_of
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler import Budget
 from mep_hw.errors import CapabilityError
-from mep_hw.machine import cards
+from mep_hw.machine import cards, minimising
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.schedule.updates import load_update
 
@@ -55,14 +55,9 @@ def read(file: Path, backend: str, device: str | None, minimise: str | None, for
             rule = f"must be one of its write modes: {', '.join(card.write_modes)}"
             raise CapabilityError(f"backend {card.name}", "form", form, rule=rule, fix="choose one of them")
         card = card.model_copy(update={"write_modes": (form,)})
-    if card.array is None:
-        if minimise is not None:
-            rule, fix = "has no effect without an array of cells", "leave it out, or choose another backend"
-            raise CapabilityError(f"backend {card.name}", "minimise", minimise, rule=rule, fix=fix)
-    else:
+    card = minimising(card, minimise)
+    if card.array is not None:
         array = fitted(card.array, torch.zeros(1) if saved.held is None else saved.held)
-        if minimise is not None:
-            array = array.model_copy(update={"writing": array.writing.model_copy(update={"minimise": minimise})})
         card = card.model_copy(update={"array": array})
     update = saved.update
     cast: Update = update.to(dtype) if isinstance(update, Tensor) else _factors(update, dtype)

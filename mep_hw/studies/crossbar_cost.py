@@ -9,6 +9,9 @@ does. It has as many columns as the batch has states, normal factors, and a size
 slots, so that longer trains also hold more pulses. Cells start each time at 0.1 * normal. "Soft bounds" are those of
 reram-sb with the steps, bounds, spread and noise of gokmen-vlasov, and so without write noise.
 
+Compiling: the bundled card and ecram choose among rows and outer products for an update of RANK directions, as large as
+a step of Dion, by each objective; nothing is executed.
+
 All are timed in turn (`studies.timing`); ratios are to the plain product of the same round.
 """
 
@@ -27,6 +30,7 @@ from mep_hw.array.tiled import Tiled
 from mep_hw.cards import BackendCard, DeviceCard, load_backend, load_device
 from mep_hw.cards.array import ArrayOptions, Converter, Periphery, ReadNoise
 from mep_hw.compiler import compile
+from mep_hw.machine import minimising
 from mep_hw.model import mlp
 from mep_hw.outersum import OuterSum
 from mep_hw.studies.timing import in_turn
@@ -35,6 +39,7 @@ from mep_hw.substrates.crossbar import Crossbar
 PLAIN = "float32 product"
 PERIPHERY = Periphery(dac=Converter(bits=7, range=1.0), adc=Converter(bits=9, range=12.0))
 LENGTHS = (1, 31)
+RANK = 16
 _BELOW = 1 - 1e-4  # keeps rounding from adding a slot
 
 
@@ -65,9 +70,17 @@ def crossbar_costs(size: int, batch: int, tile: int, rounds: int) -> list[dict[s
         for name, device in _devices().items()
         for length in LENGTHS
     }
+    calls |= {f"compile rank {RANK}, {goal}": _compiling(goal, size) for goal in ("time", "energy", "wear")}
     rows = in_turn(calls | updates, PLAIN, rounds, {name: update.start for name, update in updates.items()})
     pulses = {name: update.pulses / size**2 for name, update in updates.items()}
     return [row | {"pulses_per_cell": pulses.get(row["name"], 0.0)} for row in rows]
+
+
+def _compiling(goal: str, size: int) -> Callable[[], object]:
+    generator = torch.Generator().manual_seed(4)
+    left, right = (torch.linalg.qr(torch.randn(size, min(RANK, size), generator=generator))[0] for _ in range(2))
+    card, device = minimising(load_backend("crossbar"), goal), load_device("ecram")
+    return partial(compile, OuterSum(left, right, 0.1), None, card, device, generator)
 
 
 class _Updates:

@@ -15,6 +15,7 @@ def test_rows_and_ratios(capsys: pytest.CaptureFixture[str]) -> None:
     for device in ("constant step", "soft bounds", "reram-sb"):
         short, long = (rows[f"update, {device}, length {length}"]["pulses_per_cell"] for length in (1, 31))
         assert long == pytest.approx(31 * short, rel=0.2) and short > 0  # as many slots, as often hit
+    assert {f"compile rank 16, {goal}" for goal in ("time", "energy", "wear")} < set(rows)
     assert rows["forward"]["pulses_per_cell"] == 0
     assert printed["rows"][0]["ratio"] == 1.0
     assert all(row["ms"] > 0 and row["ratio_quartiles"][0] <= row["ratio_quartiles"][1] for row in printed["rows"])
