@@ -17,9 +17,10 @@ def eligible(backend: BackendCard, device: DeviceCard | None) -> tuple[WriteMode
     found: tuple[WriteMode, ...] = tuple(mode for mode in modes if objection(mode, backend, device) is None)
     if not found:
         cells = "no device" if device is None else device.name
+        why = objection(modes[0], backend, device)
         raise ScheduleError(
             f"backend {backend.name}", "write_modes", ", ".join(modes),
-            rule=f"holds no mode that {cells} can execute", fix="add cell, which every device can execute",
+            rule=f"holds no mode that {cells} can execute ({why})", fix="add cell, which every device can execute",
         )  # fmt: skip
     return found
 

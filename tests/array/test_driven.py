@@ -163,7 +163,7 @@ def test_cells_without_pulses_cannot_be_disturbed() -> None:
 
 
 def test_a_disturbed_machine_trains_and_shows_it() -> None:
-    """One step of outer products: the realised change is short by twice the share, see the module's formula."""
+    """One step of outer products: cells move by their pulses, and by a share of a pulse for every half of a voltage."""
     writing = {"disturb": 0.1}
     backend = card(
         "crossbar", array__writing=writing, write_modes=["outer"], array__scale=1.5, array__scale_by="weight"
@@ -175,7 +175,7 @@ def test_a_disturbed_machine_trains_and_shows_it() -> None:
     schedule = mep_hw.compiler.compile(update, None, backend, cells, torch.Generator().manual_seed(0))
     (cycle,) = schedule.cycles
     assert isinstance(cycle, Outer)
-    up, down = coincidences(cycle)
     array.apply(0, schedule)
-    wanted = 1.5 * 0.0016 * (up - down) * (1 - 2 * 0.1)
+    seen = counted(outer_voltages(cycle))
+    wanted = 1.5 * 0.0016 * (seen[1.0] - seen[-1.0] + 0.1 * (seen[0.5] - seen[-0.5]))
     assert torch.allclose(array.read(0) - before, wanted, rtol=0, atol=1e-5)

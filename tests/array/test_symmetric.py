@@ -71,6 +71,8 @@ def test_pulses_reads_time_and_energy_of_finding_it() -> None:
         "driver_j": 0.0,
         "dac_j": 0.0,
         "adc_j": 0.0,
+        "overhead_j": 0.0,
+        "drive_s": 1e-6,
     }
     given = {f"electrical__{name}": value for name, value in (
         ("pulse_width", WIDTH), ("voltage_up", VOLT), ("voltage_down", -VOLT), ("g_min", LOW), ("g_max", HIGH),

@@ -171,7 +171,8 @@ def test_digits_are_learned_in_place_and_not_by_the_read_out() -> None:
     run = mep_hw.train(mep_hw.mlp(64, 24, 10), backend="crossbar", epochs=6, control=True, progress=False)
     assert run.test_accuracy is not None and run.control_accuracy is not None
     assert run.test_accuracy >= 0.88 and run.test_accuracy >= run.control_accuracy + 0.10
-    assert run.cost.pulses is not None and run.cost.pulses > 10_000 and run.cost.energy_j is None
+    assert run.cost.pulses is not None and run.cost.pulses > 10_000
+    assert None not in run.cost.as_dict().values()  # what the device does not know, the card assumes
 
 
 def test_time_moves_cells_that_drift_and_no_others() -> None:

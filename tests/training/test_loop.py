@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import mep_hw
 from mep_hw.cards import load_backend
-from mep_hw.errors import DivergenceError, InputError
+from mep_hw.errors import DivergenceError, InputError, Notice
 from mep_hw.settings import resolve
 from mep_hw.training.loop import schedule_factor
 from mep_hw.training.step import batches, bounded
@@ -76,3 +78,20 @@ def test_divergence_says_what_to_lower_and_keeps_the_last_good_epoch(tmp_path: P
     with pytest.raises(DivergenceError, match=r"lower lr \(50.0\) or momentum \(0.9\), or lower beta \(0.001\)"):
         mep_hw.train(mep_hw.mlp(64, 8, 10), rule="sgd", lr=50.0, epochs=2, checkpoint=file, progress=False)
     assert not file.exists()
+
+
+def test_a_control_that_diverges_leaves_the_run_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["mep_hw.train"]
+    real, calls = module.train_epochs, 0
+
+    def second_fails(*args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise DivergenceError("train", "loss", 9.0, rule="left the useful range", fix="lower lr")
+        real(*args)
+
+    monkeypatch.setattr(module, "train_epochs", second_fails)
+    with pytest.warns(Notice, match="control: train: loss = 9.0: left the useful range; lower lr; its accuracy"):
+        run = mep_hw.train(mep_hw.mlp(64, 4, 10), epochs=1, control=True, progress=False)
+    assert run.test_accuracy is not None and run.control_accuracy is None
