@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from mep_hw.array.mapping import takes_pulses
+from mep_hw.array.mapping import takes_pulses, two_sided
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.errors import CapabilityError, Notice
@@ -39,6 +39,12 @@ def check_writing(options: ArrayOptions, device: DeviceCard) -> None:
             f"device {device.name}", "response.family", device.family,
             rule=f"array.writing.{wrong} is about pulses, and these cells take none in both directions",
             fix=f"leave {wrong} out, or use a device with pulses",
+        )  # fmt: skip
+    if writing.refresh_every and two_sided(device):
+        raise CapabilityError(
+            f"device {device.name}", "w_min", device.w_min.value,
+            rule="array.writing.refresh_every is for pairs of cells that hold one sign, which pulses fill",
+            fix="set it to 0",
         )  # fmt: skip
     if writing.drop_exponent is not None and device.family == "table":
         raise CapabilityError(

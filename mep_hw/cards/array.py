@@ -186,6 +186,13 @@ class ArrayOptions(Block):
 
     @field_validator("writing")
     @classmethod
+    def _slices_are_verified(cls, writing: Writing, info: ValidationInfo) -> Writing:
+        if info.data.get("slices", 1) > 1 and (writing.read_every or writing.refresh_every):
+            raise ValueError("must leave read_every and refresh_every 0 where slices are several, which are verified")
+        return writing
+
+    @field_validator("writing")
+    @classmethod
     def _drop_needs_wires(cls, writing: Writing, info: ValidationInfo) -> Writing:
         wires = info.data.get("wires")  # absent when they were wrong themselves
         if writing.drop_exponent is not None and isinstance(wires, Wires) and not wires.resistive:

@@ -72,7 +72,8 @@ class Owed:
             self.target += dense(schedule.intended).view_as(self.target)
             for cycle in schedule.cycles:
                 if isinstance(cycle, Read):
-                    left = self._compared(self.target, cycle, substrate.found(c), left)
+                    # The look sees what verifying has missed, too.
+                    left = self._compared(self.target, cycle, substrate.found(c), schedule.left)
         self.residual = left
         return cost
 

@@ -74,6 +74,24 @@ def test_a_look_finds_what_noisy_cells_made_of_their_pulses(form: str, every: in
     assert missed > 1.5 * seen or every > 1
 
 
+def test_a_look_after_verified_writes_counts_nothing_twice() -> None:
+    kept = books(crossbar(("cell",), tolerance=0.02, read_every=1, reads=1), device("ecram"))
+    asked = kept.substrate.model.weights[0].clone()
+    for update in updates(6):
+        kept.execute(kept.compile(update, local=False))
+        asked += update.dense()
+        assert torch.allclose(kept.substrate.read(0) + owed(kept), asked, rtol=0, atol=1e-9)
+
+
+def test_options_that_cannot_be_kept_are_refused() -> None:
+    with pytest.raises(
+        CapabilityError, match="device ecram: w_min = .*refresh_every is for pairs of cells that hold one"
+    ):
+        books(crossbar(("row",), refresh_every=2), device("ecram"))
+    with pytest.raises(ValueError, match="must leave read_every and refresh_every 0 where slices are several"):
+        card("crossbar", array__slices=2, array__writing={"read_every": 1})
+
+
 def test_a_look_at_the_written_directions_sees_their_errors_only() -> None:
     kept = books(crossbar(("outer",), read_every=1, read_what="written", reads=1), device("gokmen-vlasov"))
     update = updates(1)[0]
