@@ -55,7 +55,7 @@ def strong(
     see `mep_hw.compiler.factors`."""
     found, weak = split(directions(total), pulse_step(options, device), options.writing.rank_max, least)
     # Energy goes by slots, too: half-selected cells along lines that fire take more of it than the pulses themselves.
-    goal = "slots" if options.writing.minimise in ("time", "energy") else "pulses"
+    goal = "pulses" if options.writing.minimise == "wear" else "slots"
     if found.rank <= TURNED:
         found = OuterSum(*rotated(found.left, found.right, goal))
     return found, weak

@@ -107,10 +107,9 @@ def choices(runs: Runs) -> list[Row]:
     seed. The compiler compares the forms of one update, so over a run the ratio may come out a little above 1."""
     found: list[Row] = []
     for run in runs.values():
-        goal = run["array"].get("writing.minimise")
-        if run["stage"] != "tune" or goal is None or run["stopped"] is not None:
+        if run["stage"] != "tune" or not run["fixed"] or run["stopped"] is not None:
             continue
-        cost = GOALS[goal]
+        cost = GOALS[run["array"]["writing.minimise"]]
         others = [
             (other["curve"][-1][cost], name)
             for name in run["fixed"]

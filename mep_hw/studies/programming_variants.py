@@ -93,14 +93,16 @@ DEVICES = (
     Cell("capacitor", lambda: load_device("capacitor")),
 )
 
+FEW_SLOTS: Changes = {"writing.minimise": "time"}  # what outer products are good for; decides their factors
+
 CHOICES = {"muon": ("muon-rows", "muon-outer"), "dion-16": ("dion-16-rows", "dion-16")}  # complete fixed forms
 
 VARIANTS = (
     Variant("sgd-samples", "hebbian", "samples", ("outer",)),
     Variant("sgd-rows", "sgd", "rows", ("row",), momentum=0.0),
     Variant("muon-rows", "muon", "rows", ("row",)),
-    Variant("muon-8", "muon", "low rank", ("outer",), array={"writing.rank_max": 8}),
-    *(Variant(f"dion-{rank}", "dion", "low rank", ("outer",), rank) for rank in RANKS),
+    Variant("muon-8", "muon", "low rank", ("outer",), array=FEW_SLOTS | {"writing.rank_max": 8}),
+    *(Variant(f"dion-{rank}", "dion", "low rank", ("outer",), rank, array=FEW_SLOTS) for rank in RANKS),
     Variant("dion-16-rows", "dion", "rows", ("row",), 16),
     # Cells need a symmetry point and both signs. All lines move at once, as a batch is one update here.
     Variant(
@@ -112,7 +114,7 @@ VARIANTS = (
         pace=3.0,
         array={"transfer": {"lines": 64, "gain": 0.1, "buffer": 1.0, "pairs": 1000}},
     ),  # fmt: skip
-    Variant("muon-outer", "muon", "all directions", ("outer",), devices=("ecram",)),
+    Variant("muon-outer", "muon", "all directions", ("outer",), array=FEW_SLOTS, devices=("ecram",)),
     *(
         Variant(
             f"{rule}-{goal}",
