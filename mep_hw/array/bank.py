@@ -125,7 +125,7 @@ class Bank:
     def refresh(self, cycle: Refresh) -> Cost:
         """Write the weights found by a read anew."""
         found, cost = self.look(Read(None, READS))
-        return cost + self.verify(Cell(found - self.weights, cycle.tolerance, cycle.iterations))
+        return cost + self.verify(Cell(found / self.gain - self.weights, cycle.tolerance, cycle.iterations))
 
     def look(self, cycle: Read) -> tuple[Tensor, Cost]:
         """The mean of reads through the converters, weights (out, in) or basis^T W (k, in), and what it took."""

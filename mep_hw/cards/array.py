@@ -90,7 +90,7 @@ class Writing(Block):
     )  # fmt: skip
     rank_max: int | None = Field(
         default=None, ge=1, description="most outer products of one update, the strongest ones; the rest is left to "
-        "later updates; null: no limit"
+        "later updates; null: no limit; rule hebbian pulses all of them as they come"
     )  # fmt: skip
     rounding: Literal["nearest", "stochastic"] = Field(
         default="nearest", description="of row writes to whole pulses: the rest is left to later updates, or each cell "
@@ -183,6 +183,13 @@ class ArrayOptions(Block):
         default=None, description="electrical numbers to assume for a device whose card does not know them, for "
         "estimates of time, energy and wear only; null: nothing is assumed"
     )  # fmt: skip
+
+    @field_validator("writing")
+    @classmethod
+    def _directions_are_known(cls, writing: Writing) -> Writing:
+        if writing.read_every and writing.read_what == "written" and writing.trains == "deterministic":
+            raise ValueError("must read back all where trains are deterministic, as rounding has no few directions")
+        return writing
 
     @field_validator("writing")
     @classmethod

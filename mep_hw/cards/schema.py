@@ -179,6 +179,13 @@ class BackendCard(Card):
     training: TrainingDefaults = Field(description="what train uses where the caller says nothing")
     conformance: Conformance = Field(description="bars of the conformance suite")
 
+    @field_validator("registers")
+    @classmethod
+    def _of_digital_weights(cls, registers: RegisterFormat | None, info: ValidationInfo) -> RegisterFormat | None:
+        if registers is not None and info.data.get("array") is not None:
+            raise ValueError("must be null where weights are in an array")
+        return registers
+
     @field_validator("write_modes")
     @classmethod
     def _each_mode_once(cls, modes: tuple[WriteMode, ...]) -> tuple[WriteMode, ...]:

@@ -58,7 +58,9 @@ def pulsed(
 
 
 def _without_room(room: Tensor) -> Tensor:
-    """Where `room` is 0 or below: few places, so only groups whose least entry is are looked through."""
+    """Where `room` is 0 or below, or not a number because a prediction went beyond all bounds: few places, so only
+    groups whose least entry is are looked through."""
+    room.nan_to_num_(nan=-1.0)
     whole = len(room) // _GROUP * _GROUP
     groups = room[:whole].view(-1, _GROUP)
     hit = (groups.amin(1) <= 0).nonzero().flatten()

@@ -101,11 +101,23 @@ def ranked(total: Update, backend: BackendCard, device: DeviceCard | None) -> It
 
 
 def in_order(modes: tuple[WriteMode, ...], options: ArrayOptions, find: Find) -> Iterator[WriteMode]:
-    """The modes as `preferred` takes them, each as if those before it were not there."""
-    while modes:
-        first = preferred(modes, options, find)
+    """The modes as `preferred` takes them, each as if those before it were not there; those without a known price come
+    last, in the card's order.
+
+    Raises:
+        ScheduleError: as of `preferred`, for all of them.
+    """
+    first = preferred(modes, options, find)
+    yield first
+    others: list[WriteMode] = [mode for mode in modes if mode != first]
+    while others:
+        try:
+            first = preferred(tuple(others), options, find)
+        except ScheduleError:
+            yield from others
+            return
         yield first
-        modes = tuple(mode for mode in modes if mode != first)
+        others.remove(first)
 
 
 def preferred(modes: tuple[WriteMode, ...], options: ArrayOptions, find: Find) -> WriteMode:

@@ -61,7 +61,7 @@ def compile(
     if array is not None and device is not None:
         finite(total)
         plain = local or array.transfer is not None
-        pulsed = plain and "outer" in backend.write_modes and takes_pulses(array, device)
+        pulsed = plain and array.slices == 1 and "outer" in backend.write_modes and takes_pulses(array, device)
 
     def compiled(card: BackendCard) -> Schedule:
         if array is None or device is None:
@@ -101,6 +101,8 @@ def finite(update: Update) -> None:
 
 
 def add(update: Update, residual: Update) -> Tensor:
-    """Their sum, in the shape of the residual."""
+    """Their sum; a residual in the shape of a matrix takes that of a dense update."""
     base = dense(residual)
-    return update.add_to(base.flatten(1)).view_as(base) if isinstance(update, OuterSum) else update + base
+    if isinstance(update, OuterSum):
+        return update.add_to(base.flatten(1)).view_as(base)
+    return update + base.view_as(update)

@@ -85,6 +85,9 @@ def explain(
     modes, options = eligible(backend, device), backend.array
     if options is None or device is None or modes[0] == "exact":
         return _registers(total, modes[0], backend, device, weights, budget)
+    if options.transfer is not None:
+        rule, fix = "leaves nothing to choose: updates are outer products into the fast array", "leave it out"
+        raise ScheduleError(f"backend {backend.name}", "array.transfer", "given", rule=rule, fix=fix)
     if options.slices > 1:
         rule, fix = "is more than one, whose writing is not predicted", "set slices to 1"
         raise ScheduleError(f"backend {backend.name}", "array.slices", options.slices, rule=rule, fix=fix)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 
 from mep_hw.array.layout import layout
-from mep_hw.array.mapping import pulse_step, scale_of
+from mep_hw.array.mapping import pulse_step, scale_of, two_sided
 from mep_hw.array.verify import WRITE_NOISES
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.registers import RegisterFormat
@@ -72,8 +72,7 @@ def _pulsed(
 ) -> Schedule:  # fmt: skip
     step = pulse_step(options, device)
     if options.writing.trains == "stochastic" and generator is not None:
-        cycle = trains(strong, step, generator)
-        return Schedule((cycle,), total if weak is None else strong, weak)
+        return Schedule((trains(strong, step, generator),), strong, weak)
     cycle = trains(strong, step, None)
     up, down = coincidences(cycle)
     written = (up - down).to(strong.left) * step
@@ -88,7 +87,8 @@ def row(total: Update, options: ArrayOptions, device: DeviceCard, generator: tor
     pulses = whole(change / step, random)
     check_pulses(float(pulses.abs().max()))
     counts = pulses.flatten(1).int()
-    along = shorter(counts, layout((counts.shape[0], counts.shape[1]), options, device))
+    place = layout((counts.shape[0], counts.shape[1]), options, device)
+    along = shorter(counts, place, not two_sided(device))
     if random is not None:
         return Schedule((Row(counts, along),), change)
     written = pulses * step

@@ -66,8 +66,10 @@ def _of_array(
         cost = _pulsed(cycle, place, known, device, in_cells(weights, options, device))
         return cost if options.transfer is None else _into_fast(cost, options.transfer)
     if isinstance(cycle, Read):
-        return of_read(cycle, place, known, in_cells(weights, options, device)).cost()
+        return replace(of_read(cycle, place, known, in_cells(weights, options, device)).cost(), wear_max=0.0)
     if isinstance(cycle, Cell):
+        if options.slices > 1:
+            return Cost()  # each slice is written with what the ones before it have missed
         return trial(cycle, options, device, weights).cost
     if isinstance(cycle, Transfer) and options.transfer is not None:  # all else depends on what the fast array holds
         return Cost(reads=min(cycle.lines, shape[1]) * options.transfer.reads)
@@ -79,7 +81,7 @@ def slots(cycle: Outer | Row, options: ArrayOptions, device: DeviceCard) -> int:
     if isinstance(cycle, Outer):
         return outer_slots(cycle, not two_sided(device))
     place = layout((cycle.pulses.shape[0], cycle.pulses.shape[1]), options, device)
-    return lines.slots(cycle.pulses, place, cycle.along)
+    return lines.slots(cycle.pulses, place, cycle.along, not two_sided(device))
 
 
 def drive(cycle: Outer | Row, place: Layout, device: DeviceCard) -> Driven:

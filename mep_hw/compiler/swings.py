@@ -15,6 +15,7 @@ from mep_hw.compiler.choose import Candidate, preferred
 from mep_hw.compiler.sensitivity import changed, number
 
 FACTORS = (0.5, 2.0)
+_BOUND = ("activity", "drive_s", "read_s", "reads_per_product")  # shares, whole numbers and times within each other
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,7 @@ def paths(options: ArrayOptions, device: DeviceCard) -> list[str]:
     """Where the card holds numbers that are assumed for this device, or that it calls unsourced itself."""
     unsourced = () if options.circuit is None else options.circuit.unsourced
     given = [f"array.assumed.{name}.value" for name in assumptions(options, device)]
-    # A share of 1 at most and times within each other cannot be doubled by themselves.
-    return given + [f"array.circuit.{name}" for name in unsourced if name not in ("activity", "drive_s", "read_s")]
+    return given + [f"array.circuit.{name}" for name in unsourced if name not in _BOUND]
 
 
 def _ratio(after: float | None, before: float | None) -> float | None:

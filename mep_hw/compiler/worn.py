@@ -9,19 +9,22 @@ from mep_hw.array.layout import layout
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler.predict import drive
 from mep_hw.compiler.sample import trial
-from mep_hw.schedule.ir import Cell, Outer, Refresh, Registers, Row, Schedule
+from mep_hw.schedule.ir import Cell, Outer, Refresh, Registers, Row, Schedule, Transfer
 
 
 def pulses_per_cell(schedule: Schedule, backend: BackendCard, device: DeviceCard | None, held: Tensor) -> Tensor | None:
     """Pulses in both directions, (arrays, out, in); of verified writes those of a sample, (arrays, out, lines).
 
-    None where there are no cells, or nobody knows: laws of programming, refreshed pairs, several verified writes.
+    None where there are no cells, or nobody knows: laws of programming, refreshed pairs, transfers, several verified
+    writes or slices.
 
     Args:
         held: weights (out, in) before.
     """
-    writes = [cycle for cycle in schedule.cycles if isinstance(cycle, Registers | Outer | Row | Cell | Refresh)]
-    if backend.array is None or device is None:
+    writes = [
+        cycle for cycle in schedule.cycles if isinstance(cycle, Registers | Outer | Row | Cell | Refresh | Transfer)
+    ]
+    if backend.array is None or device is None or backend.array.slices > 1:
         return None
     if len(writes) == 1 and isinstance(writes[0], Cell):
         return trial(writes[0], backend.array, device, held).pulses

@@ -33,7 +33,8 @@ def apply(subject: Subject) -> Iterator[Finding]:
         run = start(subject, problem(kind))
         for c, what, update in _changes(run, kind):
             schedule = subject.schedule(run.machine, c, update)
-            initial, intended = run.machine.read(c).clone(), dense(schedule.intended).double()
+            initial = run.machine.read(c).clone()
+            intended = dense(schedule.intended).double().view_as(initial)
             realised: list[Tensor] = []
             for _ in range(1 if subject.exact else REPEATS):
                 run.machine.write(c, initial)

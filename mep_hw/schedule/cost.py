@@ -16,7 +16,8 @@ class Cost:
     pulses: of all cells. Counts are whole numbers, but means where a prediction cannot know them.
     line_pulses: of all lines, in every array and phase that drives them.
     reads: of lines, one after the other.
-    wear_max: of the most used cell, as a share of its endurance.
+    wear_max: of the most used cell, as a share of its endurance: of what was executed, what the machine's most used
+        cell has grown by; of a prediction, what the schedule's most pulsed cell would get.
     """
 
     time_s: float | None = None

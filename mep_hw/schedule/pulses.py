@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mep_hw.array.driven import Driven, in_outer, in_rows
 from mep_hw.array.layout import Layout
-from mep_hw.schedule.ir import Cell, Outer, Refresh, Registers, Row, Schedule
+from mep_hw.schedule.ir import Cell, Outer, Refresh, Registers, Row, Schedule, Transfer
 from mep_hw.schedule.trains import coincidences
 
 
@@ -30,7 +30,7 @@ def pulses(schedule: Schedule) -> Pulses | None:
     """The sum over all cycles; None where a cycle decides while it is executed, or writes registers."""
     found: list[Driven] = []
     for cycle in schedule.cycles:
-        if isinstance(cycle, Registers | Cell | Refresh):
+        if isinstance(cycle, Registers | Cell | Refresh | Transfer):
             return None
         if isinstance(cycle, Outer):
             place = Layout((cycle.words.shape[1],), (cycle.bits.shape[1],), pair=False)

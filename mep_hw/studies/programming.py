@@ -26,6 +26,8 @@ from mep_hw.compiler import compile
 from mep_hw.data import Data, load
 from mep_hw.errors import InputError
 from mep_hw.files import require_writable, write_atomic
+from mep_hw.machine import build
+from mep_hw.model import mlp
 from mep_hw.studies.environment import environment
 from mep_hw.studies.programming_results import best_rate, choices, finalists, rows, winners
 from mep_hw.studies.programming_run import trained
@@ -154,6 +156,7 @@ class ProgrammingStudy:
         for pair in self.pairs:
             backend, device = cards(pair.variant, pair.cell, self.backend)
             compile(torch.ones(2, 2) / 100, None, backend, device)
+            build(mlp(2, 2), backend, device, seed=0)
 
     def _settings(self) -> dict[str, Any]:
         """What every run in the file has in common."""

@@ -30,7 +30,7 @@ class Digital(Substrate):
         for change in changes:
             add_into_(self.weights[coupling], change)
         if self.backend.registers is not None:
-            self.weights[coupling].clamp_(self.backend.registers.low, self.backend.registers.high)
+            self.weights[coupling] = self._held(self.weights[coupling])
         return predict(schedule, self.backend, self.device)
 
     def read(self, coupling: int) -> Tensor:

@@ -70,9 +70,12 @@ class Owed:
             left = missing.clamp_(-schedule.carried, schedule.carried)
         if self.target is not None:
             self.target += dense(schedule.intended).view_as(self.target)
+            if before is not None and left is not None:  # it comes again in what the next schedule intends
+                self.target -= dense(left).view_as(self.target)
             for cycle in schedule.cycles:
                 if isinstance(cycle, Read):
-                    # The look sees what verifying has missed, too.
+                    if before is not None and left is not None:  # the look sees what verifying has missed, too
+                        self.target += dense(left).view_as(self.target)
                     left = self._compared(self.target, cycle, substrate.found(c), schedule.left)
         self.residual = left
         return cost
@@ -80,7 +83,8 @@ class Owed:
     def _compared(self, target: Tensor, cycle: Read, found: Tensor, left: Update | None) -> Update:
         """What is owed after a look; the target is from now on what was found."""
         low, high = weight_range(self.card, self.device)
-        target.clamp_(low, high)  # what no cell can hold is given up
+        if low is not None or high is not None:
+            target.clamp_(low, high)  # what no cell can hold is given up
         if cycle.basis is None:
             missing: Update = target - found
             target.copy_(found)

@@ -245,3 +245,10 @@ def test_every_cell_without_room_is_found(cells: int) -> None:
     room[-1] = 0.0
     found = _without_room(room)
     assert torch.equal(found, (room <= 0).nonzero().flatten())
+
+
+def test_predictions_beyond_all_bounds_are_not_believed() -> None:
+    """Exponential steps in float32: the mean of many pulses overflows, and cells are pulsed one by one."""
+    made = Cells(load_device("pcm"), (2000,), torch.Generator().manual_seed(0))
+    made.pulse(counts((2000,), 100), counts((2000,), 0))
+    assert bool(made.weights.isfinite().all())

@@ -11,6 +11,7 @@ import mep_hw
 from mep_hw import machine as machines
 from mep_hw.cards import BackendCard, DeviceCard
 from mep_hw.compiler import compile, predict
+from mep_hw.compiler.predict import slots
 from mep_hw.schedule import Cost, Hold, Read, Registers, Row, Schedule
 from mep_hw.substrates.base import Substrate
 
@@ -116,3 +117,13 @@ def test_what_neither_card_knows_is_not_predicted() -> None:
     cost = predict(schedule, bare, cells)
     assert cost.time_s is None and cost.energy_j is None and cost.wear_max is None
     assert cost.slots is not None and cost.slots > 0 and cost.pulses is not None and cost.pulses > 0
+
+
+def test_pairs_of_one_sign_take_their_slots_at_once() -> None:
+    backend, cells = crossbar(("row",), refresh_every=9), device("pcm")
+    schedule = compile(low_rank(OUT, IN, 3, 0.3), None, backend, cells)
+    (cycle,) = schedule.cycles
+    assert isinstance(cycle, Row) and backend.array is not None
+    cost = machine(backend, cells).apply(0, schedule)
+    assert cost.slots == slots(cycle, backend.array, cells) == predict(schedule, backend, cells).slots
+    assert cost.energy_j is not None and cost.energy_j > 0  # and not NaN, however far a step goes

@@ -24,7 +24,7 @@ from mep_hw.files import read_tensors
 from mep_hw.model import Model
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.rules import Sgd
-from mep_hw.schedule import Cell, Outer, Registers, Row, Schedule
+from mep_hw.schedule import Cell, Cost, Outer, Registers, Row, Schedule
 from mep_hw.state import Nudge
 from mep_hw.substrates.crossbar import Crossbar
 from mep_hw.training.loop import StepInfo
@@ -256,6 +256,30 @@ def test_convolutions_train_with_every_kind_of_update(cells: str, modes: list[st
         batch_size=6, progress=False,
     )  # fmt: skip
     assert all(bool(w.isfinite().all()) and not torch.equal(w, b) for w, b in zip(model.weights, before, strict=True))
+
+
+@pytest.mark.parametrize("rule", ["muon", "sgd"])
+@pytest.mark.parametrize(
+    ("modes", "writing"),
+    [(["outer"], {"read_every": 1}), (["outer"], {"rank_max": 1}), (["cell"], {"read_every": 2})],
+    ids=["looks", "few directions", "verified"],
+)
+def test_convolutions_are_owed_in_their_own_shape(rule: str, modes: list[str], writing: dict[str, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    data = (torch.rand(24, 1, 6, 6, generator=generator), torch.randint(3, (24,), generator=generator))
+    backend = card("crossbar", write_modes=modes, array__writing=writing)
+    run = mep_hw.train(
+        mep_hw.convnet((1, 6, 6), (3,), kernel=3, outputs=3), data, backend=backend, rule=rule, lr=0.02, epochs=2,
+        batch_size=6, progress=False,
+    )  # fmt: skip
+    assert run.cost.pulses is not None and run.cost.pulses > 0
+
+
+def test_an_empty_schedule_does_nothing() -> None:
+    array = build(mep_hw.mlp(4, 3), "ecram")
+    before = array.read(0)
+    assert array.apply(0, Schedule((), torch.zeros(3, 4))) == Cost.none()
+    assert torch.equal(array.read(0), before)
 
 
 def test_given_sweeps_are_all_run() -> None:

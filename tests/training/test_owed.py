@@ -74,12 +74,15 @@ def test_a_look_finds_what_noisy_cells_made_of_their_pulses(form: str, every: in
     assert missed > 1.5 * seen or every > 1
 
 
-def test_a_look_after_verified_writes_counts_nothing_twice() -> None:
-    kept = books(crossbar(("cell",), tolerance=0.02, read_every=1, reads=1), device("ecram"))
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_look_after_verified_writes_counts_nothing_twice(every: int) -> None:
+    kept = books(crossbar(("cell",), tolerance=0.1, read_every=every, reads=1), device("ecram"))
     asked = kept.substrate.model.weights[0].clone()
-    for update in updates(6):
+    for number, update in enumerate(updates(9), start=1):
         kept.execute(kept.compile(update, local=False))
         asked += update.dense()
+        if number % every:
+            continue
         assert torch.allclose(kept.substrate.read(0) + owed(kept), asked, rtol=0, atol=1e-9)
 
 
@@ -88,6 +91,8 @@ def test_options_that_cannot_be_kept_are_refused() -> None:
         CapabilityError, match="device ecram: w_min = .*refresh_every is for pairs of cells that hold one"
     ):
         books(crossbar(("row",), refresh_every=2), device("ecram"))
+    with pytest.raises(ValueError, match="must read back all where trains are deterministic"):
+        card("crossbar", array__writing={"read_every": 1, "read_what": "written", "trains": "deterministic"})
     with pytest.raises(ValueError, match="must leave read_every and refresh_every 0 where slices are several"):
         card("crossbar", array__slices=2, array__writing={"read_every": 1})
 
@@ -105,6 +110,16 @@ def test_a_look_at_the_written_directions_sees_their_errors_only() -> None:
     assert torch.allclose(owed(kept), seen, rtol=0, atol=1e-9) and float(seen.norm()) > 0.05 * float(error.norm())
     assert kept.target is not None
     assert torch.allclose(kept.target, kept.substrate.read(0) + (error - seen), rtol=0, atol=1e-9)
+
+
+def test_a_look_at_the_written_directions_goes_on_seeing_few_of_them() -> None:
+    backend = crossbar(("outer",), read_every=1, read_what="written", reads=1, rank_max=3)
+    kept = books(backend, device("gokmen-vlasov"))
+    for update in updates(5):
+        schedule = kept.compile(update, local=False)
+        assert isinstance(schedule.cycles[-1], Read) and schedule.cycles[-1].basis is not None
+        assert schedule.cycles[-1].basis.shape[1] <= 3
+        kept.execute(schedule)
 
 
 def test_read_back_costs_reads() -> None:
