@@ -12,7 +12,7 @@ from mep_hw.array.bank import Bank
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.errors import CapabilityError
-from mep_hw.schedule import Cell, Row
+from mep_hw.schedule import Cell, Refresh, Row
 
 F64 = torch.float64
 SHAPE = (5, 9)
@@ -155,3 +155,16 @@ def test_the_card_of_the_crossbar_is_one_of_a_bank() -> None:
     assert array is not None
     made = Bank(array, device("ecram"), (200, 300), torch.Generator())
     assert len(made.tiled.grid) == 3 and len(made.tiled.grid[0]) == 2  # 127 lines of each array hold weights
+
+
+def test_pairs_written_anew_keep_what_drives_say() -> None:
+    """After drift the gain makes up for what cells have lost; writing them anew must not do so once more."""
+    made = bank(device("pcm", spread=None))
+    made.set(drawn(0.3))
+    made.wait(1e5, compensate=True)
+    assert made.gain > 1.05
+    before = made.held.clone()
+    made.refresh(Refresh(0.001, 5))
+    made.show(refresh=True)
+    size = float((made.held * before).sum() / before.square().sum())
+    assert size == pytest.approx(1.0, abs=0.1)

@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import pytest
 import torch
-from compiler_cases import ASSUMED, arrays, pulsed, update
+from compiler_cases import ASSUMED, CIRCUIT, arrays, pulsed, update
 from helpers import card
 
 import mep_hw
@@ -19,10 +19,13 @@ from mep_hw.compiler.worn import pulses_per_cell
 from mep_hw.errors import InputError, ScheduleError
 from mep_hw.machine import build
 from mep_hw.outersum import OuterSum, dense
+from mep_hw.schedule import Cost, Schedule, Transfer
+from mep_hw.schedule.pulses import pulses
 
 HELD = 0.2 * torch.randn(24, 40, generator=torch.Generator().manual_seed(5))
 FORMS = ["row", "outer", "cell"]
 STRONG = "outer, strong directions"
+FREE = {"array__writing__noise_max": None, "array__writing__step_max": None}
 
 
 def row(found: Explanation, name: str) -> Form:
@@ -202,3 +205,40 @@ def test_what_is_owed_is_explained_with_the_update() -> None:
         explain(torch.full((2, 2), torch.nan), None, backend, device)
     with pytest.raises(ScheduleError, match="array.slices = 2: is more than one"):
         explain(update(), None, arrays(array__slices=2, write_modes=["cell"]), device)
+
+
+def test_forms_without_a_price_come_last() -> None:
+    """Pairs of one sign: rows by wear, as compiled; what their law of programming takes nobody knows."""
+    modes = {"write_modes": ["row", "outer", "cell"], "array__writing__refresh_every": 50}
+    backend, device = arrays(**modes, array__writing__minimise="wear", **FREE), pulsed("pcm")
+    assert explain(update(), None, backend, device, HELD).chosen == "row"
+
+
+def test_whole_numbers_without_a_source_are_not_halved() -> None:
+    circuit = CIRCUIT | {"reads_per_product": 2, "unsourced": ["reads_per_product", "gap_s"]}
+    found = explain(update(), None, arrays(array__circuit=circuit), pulsed(), HELD).sensitivity
+    assert {swing.path for swing in found if "circuit" in swing.path} == {"array.circuit.gap_s"}
+
+
+def test_a_fast_array_leaves_nothing_to_explain() -> None:
+    backend = arrays(write_modes=["outer"], array__transfer={})
+    with pytest.raises(ScheduleError, match="array.transfer = given: leaves nothing to choose"):
+        explain(update(), None, backend, pulsed("ecram"))
+
+
+def test_what_transfers_and_slices_pulse_is_not_known_beforehand() -> None:
+    plain, device = arrays(write_modes=["outer"]), pulsed()
+    schedule = compile(update(), None, plain, device, torch.Generator().manual_seed(0))
+    moved = Schedule((*schedule.cycles, Transfer(3)), schedule.intended)
+    assert pulses_per_cell(schedule, plain, device, HELD) is not None
+    assert pulses_per_cell(moved, plain, device, HELD) is None and pulses(moved) is None
+    sliced = arrays(array__slices=2, write_modes=["cell"])
+    verified = compile(update(), None, sliced, device)
+    assert predict(verified, sliced, device) == Cost() and pulses_per_cell(verified, sliced, device, HELD) is None
+
+
+def test_a_look_wears_no_cell() -> None:
+    backend, device = arrays(write_modes=["row"]), pulsed()
+    alone, looked = (predict(compile(update(), None, backend, device, read=r), backend, device) for r in (False, True))
+    assert alone.wear_max == looked.wear_max is not None
+    assert compile(update(), None, backend, device, read=True, budget=Budget(wear_max=1.0)).cycles

@@ -152,3 +152,16 @@ def test_a_convolution_keeps_its_shape() -> None:
         schedule = compile(update, None, crossbar((form,)), steps(), torch.Generator().manual_seed(0))
         assert torch.allclose(whole(schedule, update), update, rtol=0, atol=1e-12)
         assert form != "cell" or isinstance(schedule.cycles[0], Cell)
+
+
+def test_registers_stay_on_their_grid_and_are_for_digital_weights() -> None:
+    """A step that is no power of two: sums of floats would leave the grid."""
+    form = {"bits": 16, "step": 0.001, "rounding": "nearest"}
+    made = machines.build(mep_hw.mlp(7, 6), card("cpu", registers=form), None, 0)
+    change = torch.full((6, 7), 0.001)
+    for _ in range(500):
+        made.apply(0, compile(change, None, made.backend, None))
+    units = made.read(0) / 0.001
+    assert float((units - units.round()).abs().max()) < 2e-4
+    with pytest.raises(ValueError, match="must be null where weights are in an array"):
+        card("crossbar", registers=form)

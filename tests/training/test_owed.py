@@ -245,3 +245,15 @@ def test_an_objective_without_arrays_is_refused() -> None:
         mep_hw.train(mep_hw.mlp(64, 8, 10), minimise="time", progress=False)
     with pytest.raises(InputError, match="train: minimise = space: must be 'time', 'energy' or 'wear'"):
         mep_hw.train(mep_hw.mlp(64, 8, 10), backend="crossbar", minimise="space", progress=False)
+
+
+def test_looks_at_cells_without_a_range_give_nothing_up() -> None:
+    kept = books(crossbar(("cell",), read_every=1, reads=1), device("ideal"))
+    kept.execute(kept.compile(torch.full((OUT, IN), 7.0, dtype=F64), local=False))
+    assert torch.allclose(kept.substrate.read(0) + owed(kept), torch.full((OUT, IN), 7.0, dtype=F64), atol=1e-9)
+
+
+def test_the_local_rule_is_verified_where_weights_are_spread_over_slices() -> None:
+    backend = card("crossbar", write_modes=["outer", "cell"], array__slices=2)
+    run = mep_hw.train(mep_hw.mlp(64, 6, 10), backend=backend, rule="hebbian", lr=0.01, epochs=1, progress=False)
+    assert run.cost.reads is not None and run.cost.reads > 0
