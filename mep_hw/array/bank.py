@@ -17,16 +17,8 @@ from mep_hw.array.converters import FREE, Phase
 from mep_hw.array.drivers import Drivers
 from mep_hw.array.electrics import electrics
 from mep_hw.array.layout import layout
-from mep_hw.array.mapping import (
-    cell_tolerance,
-    from_cells,
-    in_cells,
-    mapping_of,
-    pairing_of,
-    reachable,
-    scale_of,
-    two_sided,
-)
+from mep_hw.array.mapping import mapping_of
+from mep_hw.array.scale import cell_tolerance, from_cells, in_cells, pairing_of, reachable, scale_of, two_sided
 from mep_hw.array.spent import of_read
 from mep_hw.array.supported import check_writing, tell_of_size
 from mep_hw.array.tiled import Tiled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mep_hw.array.mapping import pairing_of
+from mep_hw.array.scale import pairing_of
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mep_hw.array.mapping import pairing_of, two_sided
+from mep_hw.array.scale import pairing_of, two_sided
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.circuit import Circuit
 from mep_hw.cards.physics import Electrical

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from mep_hw.array.mapping import takes_pulses, two_sided
+from mep_hw.array.scale import takes_pulses, two_sided
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.errors import CapabilityError, Notice

@@ -17,7 +17,7 @@ from torch import Tensor
 from mep_hw.array.bank import READS, Bank
 from mep_hw.array.driven import Driven
 from mep_hw.array.drivers import Drivers
-from mep_hw.array.mapping import takes_pulses
+from mep_hw.array.scale import takes_pulses
 from mep_hw.array.spent import Spent, of_outer
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard

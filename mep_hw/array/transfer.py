@@ -29,7 +29,7 @@ from torch import Tensor
 
 from mep_hw.array.bank import Bank
 from mep_hw.array.converters import FREE, Phase
-from mep_hw.array.mapping import pulse_step
+from mep_hw.array.scale import pulse_step
 from mep_hw.array.symmetric import Symmetric
 from mep_hw.cards.transfer import TransferOptions
 from mep_hw.schedule.cost import Cost

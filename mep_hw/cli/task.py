@@ -10,7 +10,7 @@ import torch
 import typer
 from torch import Tensor
 
-from mep_hw.array.mapping import fitted, scale_of
+from mep_hw.array.scale import fitted, scale_of
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler import Budget
 from mep_hw.errors import CapabilityError

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mep_hw.array.mapping import pulse_step
+from mep_hw.array.scale import pulse_step
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.compiler import forms

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mep_hw.array.mapping import takes_pulses
+from mep_hw.array.scale import takes_pulses
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.compiler import forms
 from mep_hw.compiler.budget import Budget, Figures, figures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mep_hw.array.mapping import needs_a_look, takes_pulses
+from mep_hw.array.scale import needs_a_look, takes_pulses
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.errors import ScheduleError
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.array.electrics import electrics
-from mep_hw.array.mapping import weight_range
+from mep_hw.array.scale import weight_range
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.compiler.assess import Assessed, Form, assess, strong_only

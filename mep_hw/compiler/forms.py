@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 
 from mep_hw.array.layout import layout
-from mep_hw.array.mapping import pulse_step, scale_of, two_sided
+from mep_hw.array.scale import pulse_step, scale_of, two_sided
 from mep_hw.array.verify import WRITE_NOISES
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.registers import RegisterFormat

@@ -19,7 +19,7 @@ from mep_hw.array.driven import Driven, in_outer, in_rows
 from mep_hw.array.drivers import in_arrays, outer_slots
 from mep_hw.array.electrics import Electrics, electrics
 from mep_hw.array.layout import Layout, layout
-from mep_hw.array.mapping import in_cells, two_sided
+from mep_hw.array.scale import in_cells, two_sided
 from mep_hw.array.spent import of_outer, of_read, of_rows
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import BackendCard, DeviceCard

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from mep_hw.array.drivers import in_arrays
 from mep_hw.array.layout import layout
-from mep_hw.array.mapping import in_cells, two_sided, unit_of
+from mep_hw.array.scale import in_cells, two_sided, unit_of
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells

@@ -14,7 +14,7 @@ from torch import Tensor
 from mep_hw.array.drivers import Drivers
 from mep_hw.array.electrics import electrics
 from mep_hw.array.layout import layout
-from mep_hw.array.mapping import cell_tolerance, from_cells, in_cells, reachable, two_sided
+from mep_hw.array.scale import cell_tolerance, from_cells, in_cells, reachable, two_sided
 from mep_hw.array.verify import verified
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard

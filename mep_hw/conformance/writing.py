@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from mep_hw.array.mapping import weight_range
+from mep_hw.array.scale import weight_range
 from mep_hw.compiler import predict, registers
 from mep_hw.conformance.problems import problem
 from mep_hw.conformance.report import Finding, at_least, at_most, fact

@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 from mep_hw.array.bank import Bank
-from mep_hw.array.mapping import Mapping, pulse_step
+from mep_hw.array.mapping import Mapping
+from mep_hw.array.scale import pulse_step
 from mep_hw.array.tiled import Tiled
 from mep_hw.cards import BackendCard, DeviceCard, load_backend, load_device
 from mep_hw.cards.array import ArrayOptions, Converter, Periphery, ReadNoise

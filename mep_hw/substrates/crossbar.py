@@ -26,7 +26,7 @@ from mep_hw.array import banks, lowered
 from mep_hw.array.bank import Bank
 from mep_hw.array.banks import AnyBank
 from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE, Phase
-from mep_hw.array.mapping import fitted, takes_pulses
+from mep_hw.array.scale import fitted, takes_pulses
 from mep_hw.array.transfer import Transferring
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler.eligible import eligible

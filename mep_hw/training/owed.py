@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mep_hw.array.mapping import weight_range
+from mep_hw.array.scale import weight_range
 from mep_hw.cards.schema import BackendCard
 from mep_hw.compiler import compile
 from mep_hw.compiler.compile import add

@@ -11,8 +11,9 @@ import torch
 from cell_arrays import device
 from helpers import card
 
-from mep_hw.array.mapping import Mapping, pairing_of, two_sided
+from mep_hw.array.mapping import Mapping
 from mep_hw.array.product import product_cost
+from mep_hw.array.scale import pairing_of, two_sided
 from mep_hw.cards import BackendCard, DeviceCard, device_names, load_backend, load_device
 from mep_hw.compiler.sensitivity import sensitivity
 from mep_hw.errors import CapabilityError, InputError

@@ -10,7 +10,7 @@ from compiler_cases import arrays, pulsed, update
 from torch import Tensor
 
 from mep_hw.array.bank import Bank
-from mep_hw.array.mapping import pulse_step
+from mep_hw.array.scale import pulse_step
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler import compile
 from mep_hw.compiler.counts import Counts, counted, drawn, rounded

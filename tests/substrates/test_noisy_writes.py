@@ -11,7 +11,7 @@ from problems import problem
 import mep_hw
 from mep_hw import machine as machines
 from mep_hw.array.bank import Bank
-from mep_hw.array.mapping import scale_of
+from mep_hw.array.scale import scale_of
 from mep_hw.cards import load_device
 from mep_hw.compiler import compile
 from mep_hw.errors import CheckpointError
