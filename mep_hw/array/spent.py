@@ -13,7 +13,6 @@ Estimates. Not valid where currents are lost along wires; without leakage of the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +20,7 @@ from torch import Tensor
 from mep_hw.array.driven import Along, Driven
 from mep_hw.array.electrics import Electrics
 from mep_hw.array.layout import Layout
-from mep_hw.schedule.cost import Cost
+from mep_hw.schedule.cost import Cost, known_sum
 from mep_hw.schedule.ir import Read
 
 
@@ -42,9 +41,9 @@ class Spent:
 
     def __add__(self, other: Spent) -> Spent:
         return Spent(
-            _sum(self.busy_s, other.busy_s), self.cycles + other.cycles, self.slots + other.slots,
+            known_sum(self.busy_s, other.busy_s), self.cycles + other.cycles, self.slots + other.slots,
             self.reads + other.reads, self.pulses + other.pulses, self.line_pulses + other.line_pulses,
-            _sum(self.energy_j, other.energy_j),
+            known_sum(self.energy_j, other.energy_j),
         )  # fmt: skip
 
     def cost(self) -> Cost:
@@ -159,7 +158,3 @@ def _spent(
 ) -> Spent:
     pulses = sum(int(side.sum()) for side in driven.pulses)
     return Spent(busy, cycles, slots, reads, pulses, driven.line_pulses, energy)
-
-
-def _sum(a: Any, b: Any) -> Any:
-    return None if a is None or b is None else a + b

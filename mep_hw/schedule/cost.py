@@ -36,11 +36,12 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         # Wear of one array grows with every schedule it executes, so it adds like the rest.
-        return Cost(*(_sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(Cost)))
+        return Cost(*(known_sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(Cost)))
 
     def as_dict(self) -> dict[str, float | int | None]:
         return {f.name: getattr(self, f.name) for f in fields(Cost)}
 
 
-def _sum(a: Any, b: Any) -> Any:
+def known_sum(a: Any, b: Any) -> Any:
+    """a + b; None where one of them is not known."""
     return None if a is None or b is None else a + b

@@ -19,17 +19,12 @@ from mep_hw.data import Data
 from mep_hw.errors import DivergenceError, ScheduleError
 from mep_hw.studies.programming_variants import Task, Variant
 from mep_hw.training.loop import StepInfo
-from mep_hw.training.run import Run
 
 
 class Watch:
     """An `on_step` for `train`: the cost so far and the pulses of cells at the end of every epoch, in `rows`."""
 
     def __init__(self) -> None:
-        self.start()
-
-    def start(self) -> None:
-        """Forget everything, for another run."""
         self.rows: list[dict[str, Any]] = []
 
     def __call__(self, info: StepInfo) -> None:
@@ -65,24 +60,15 @@ def trained(
     guessing = 1 / data.classes
     assert backend.array is not None  # the study has looked
     watch, started = Watch(), time.monotonic()
-
-    def train(control: bool) -> Run:
-        watch.start()
-        return mep_hw.train(
+    found: dict[str, Any] = {"lr": lr, "seed": seed, "stopped": None}
+    try:
+        run = mep_hw.train(
             mep_hw.mlp(*task.sizes, seed=seed), data, backend=backend, device=device, lr=lr, epochs=epochs,
-            batch_size=task.batch_size, seed=seed, validation=held, control=control, on_step=watch, progress=False,
+            batch_size=task.batch_size, seed=seed, validation=held, control=not held, on_step=watch, progress=False,
             **variant.settings(),
         )  # fmt: skip
-
-    found: dict[str, Any] = {"lr": lr, "seed": seed}
-    run, stopped = None, None
-    try:
-        run = train(control=not held)
     except (DivergenceError, ScheduleError) as error:
-        stopped = str(error)
-    found["stopped"] = stopped
-    if run is None:
-        return found | {"accuracy": guessing, "seconds": _since(started)}
+        return found | {"stopped": str(error), "accuracy": guessing, "seconds": _since(started)}
     score = "validation_accuracy" if held else "test_accuracy"
     curve = [{"accuracy": row[score]} | spent for row, spent in zip(run.history, watch.rows, strict=True)]
     found |= {"accuracy": curve[-1]["accuracy"] if held else run.test_accuracy, "curve": curve}

@@ -70,13 +70,11 @@ class Owed:
             left = missing.clamp_(-schedule.carried, schedule.carried)
         if self.target is not None:
             self.target += dense(schedule.intended).view_as(self.target)
-            if before is not None and left is not None:  # it comes again in what the next schedule intends
+            look = next((cycle for cycle in schedule.cycles if isinstance(cycle, Read)), None)
+            if look is not None:  # it sees what verifying has missed, too
+                left = self._compared(self.target, look, substrate.found(c), schedule.left)
+            elif before is not None and left is not None:  # it comes again in what the next schedule intends
                 self.target -= dense(left).view_as(self.target)
-            for cycle in schedule.cycles:
-                if isinstance(cycle, Read):
-                    if before is not None and left is not None:  # the look sees what verifying has missed, too
-                        self.target += dense(left).view_as(self.target)
-                    left = self._compared(self.target, cycle, substrate.found(c), schedule.left)
         self.residual = left
         return cost
 
