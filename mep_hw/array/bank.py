@@ -96,13 +96,9 @@ class Bank:
         self.cells.set(self._aims(weights))
         self.show(refresh=True)
 
-    def outer(self, trains: Outer) -> Cost:
-        """Pulse every weight where its lines coincide."""
-        return self.drivers.outer(trains).cost()
-
-    def rows(self, cycle: Row) -> Cost:
-        """Pulse weights line by line."""
-        return self.drivers.rows(cycle.pulses, cycle.along).cost()
+    def pulse(self, cycle: Outer | Row) -> Cost:
+        """Pulse weights where their lines coincide, or line by line."""
+        return self.drivers.pulse(cycle).cost()
 
     def verify(self, cycle: Cell) -> Cost:
         """Write and verify, see `mep_hw.schedule.Cell`: by the device's law of programming, or else by pulses.

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mep_hw.array.driven import Along, Driven, Pair, in_outer, in_rows
+from mep_hw.array.driven import Driven, Pair, in_outer, in_rows
 from mep_hw.array.electrics import Electrics
 from mep_hw.array.layout import Layout
 from mep_hw.array.spent import Spent, of_outer, of_reads, of_rows
 from mep_hw.cells import Cells
-from mep_hw.schedule.ir import Outer
-from mep_hw.schedule.trains import coincidences
+from mep_hw.schedule.ir import Outer, Row
+from mep_hw.schedule.pulses import up_and_down
 
 
 def in_arrays(layout: Layout, one_sided: bool, up: Tensor, down: Tensor) -> Pair:
@@ -37,6 +37,21 @@ def outer_slots(trains: Outer, one_sided: bool) -> int:
     return len(trains.words) * words * (min(bits, 1) if one_sided else bits)
 
 
+def driven_by(cycle: Outer | Row, layout: Layout, one_sided: bool) -> Driven:
+    """What lines and cells see of a cycle."""
+    pulses = in_arrays(layout, one_sided, *up_and_down(cycle))
+    if isinstance(cycle, Outer):
+        return in_outer(cycle, layout, pulses, one_sided=one_sided)
+    return in_rows(pulses, layout, cycle.along)
+
+
+def spent_by(cycle: Outer | Row, driven: Driven, one_sided: bool, electrics: Electrics, cells: Tensor) -> Spent:
+    """What a cycle takes on cells of these weights, (arrays, out, in)."""
+    if isinstance(cycle, Outer):
+        return of_outer(driven, len(cycle.lengths), outer_slots(cycle, one_sided), electrics, cells)
+    return of_rows(driven, cycle.along, electrics, cells)
+
+
 @dataclass
 class Drivers:
     """Lines of `layout` with `cells` (arrays, out, in) where they cross.
@@ -51,22 +66,15 @@ class Drivers:
     one_sided: bool
     disturb: float = 0.0
 
-    def outer(self, trains: Outer) -> Spent:
-        """Pulse weights where their lines coincide."""
-        pulses = in_arrays(self.layout, self.one_sided, *coincidences(trains))
-        driven = in_outer(trains, self.layout, pulses, one_sided=self.one_sided)
-        slots = outer_slots(trains, self.one_sided)
-        return self._pulse(driven, of_outer(driven, len(trains.lengths), slots, self.electrics, self.cells.weights))
+    def pulse(self, cycle: Outer | Row) -> Spent:
+        """Pulse weights where their lines coincide, or line by line."""
+        driven = driven_by(cycle, self.layout, self.one_sided)
+        return self._pulse(driven, spent_by(cycle, driven, self.one_sided, self.electrics, self.cells.weights))
 
-    def rows(self, pulses: Tensor, along: Along) -> Spent:
-        """Pulse weights line by line; `pulses` (out, in), above 0 up and below 0 down."""
-        up, down = pulses.clamp(min=0), -pulses.clamp(max=0)
-        return self.lines(in_arrays(self.layout, self.one_sided, up, down), along)
-
-    def lines(self, pulses: Pair, along: Along = "words") -> Spent:
-        """The same by the pulses of cells, (arrays, out, in) up and down."""
-        driven = in_rows(pulses, self.layout, along)
-        return self._pulse(driven, of_rows(driven, along, self.electrics, self.cells.weights))
+    def lines(self, pulses: Pair) -> Spent:
+        """Pulse cells so often up and down, (arrays, out, in) each, one word line after the other."""
+        driven = in_rows(pulses, self.layout)
+        return self._pulse(driven, of_rows(driven, "words", self.electrics, self.cells.weights))
 
     def read(self, lines: Tensor, after_pulses: bool = False) -> Spent:
         """What reading word lines takes, `lines` times each, (columns of the grid, in)."""

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mep_hw.array.bank import Bank
 from mep_hw.array.converters import FREE, Phase
-from mep_hw.schedule.cost import Cost
+from mep_hw.schedule.cost import Cost, known_max
 from mep_hw.schedule.ir import Cell
 
 
@@ -93,8 +93,7 @@ class Sliced:
 
     def wear(self) -> float | None:
         """Wear of the most used cell, see `Bank.wear`."""
-        worn = [bank.wear() for bank in self.banks]
-        return None if None in worn else max(w for w in worn if w is not None)
+        return known_max(bank.wear() for bank in self.banks)
 
     def wire_error(self) -> float:
         """The largest of the slices', see `Tile.wire_error`."""

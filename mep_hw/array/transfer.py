@@ -32,7 +32,7 @@ from mep_hw.array.converters import FREE, Phase
 from mep_hw.array.scale import pulse_step
 from mep_hw.array.symmetric import Symmetric
 from mep_hw.cards.transfer import TransferOptions
-from mep_hw.schedule.cost import Cost
+from mep_hw.schedule.cost import Cost, known_max
 from mep_hw.schedule.ir import Outer, Row, Transfer
 from mep_hw.schedule.rounding import whole
 
@@ -68,9 +68,9 @@ class Transferring:
         slow = self.slow.product_transposed(states, phase)
         return self._sum(slow, self.fast.product_transposed(states, phase)) if self.options.gamma else slow
 
-    def outer(self, trains: Outer) -> Cost:
+    def pulse(self, trains: Outer) -> Cost:
         """Pulse the fast array, each word line in its sign."""
-        return self.fast.outer(replace(trains, words=trains.words * self.signs))
+        return self.fast.pulse(replace(trains, words=trains.words * self.signs))
 
     def transfer(self, cycle: Transfer) -> Cost:
         """Transfer the next word lines, one after the other."""
@@ -111,8 +111,7 @@ class Transferring:
 
     def wear(self) -> float | None:
         """Wear of the most used cell, see `Bank.wear`."""
-        fast, slow = self.fast.wear(), self.slow.wear()
-        return None if fast is None or slow is None else max(fast, slow)
+        return known_max([self.fast.wear(), self.slow.wear()])
 
     def wire_error(self) -> float:
         """The larger one of both arrays, see `Tile.wire_error`."""
@@ -145,7 +144,7 @@ class Transferring:
             self.buffer[:, line] = waiting - pulses * unit
         written = torch.zeros(self.buffer.shape, dtype=torch.int32, device=self.buffer.device)
         written[:, line] = pulses.int()
-        cost += self.slow.rows(Row(written))
+        cost += self.slow.pulse(Row(written))
         if options.chop and float(torch.rand((), generator=generator, device=generator.device)) < options.chop:
             self.signs[line] *= -1
         return cost

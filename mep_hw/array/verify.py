@@ -16,6 +16,7 @@ from mep_hw.array.drivers import Drivers
 from mep_hw.array.spent import Spent
 from mep_hw.cards.physics import Unknown
 from mep_hw.schedule.cost import Cost
+from mep_hw.schedule.pulses import directions
 
 WRITE_NOISES = 2.0  # standard deviations of write noise that an error must exceed to be worked off
 
@@ -60,7 +61,7 @@ def by_pulses(drivers: Drivers, aims: Tensor, tolerance: float, iterations: int)
         wanted = torch.where(error.abs() > tolerance, wanted, 0.0).int()
         if not bool(wanted.any()):
             break
-        spent = drivers.lines((wanted.clamp(min=0), -wanted.clamp(max=0)))
+        spent = drivers.lines(directions(wanted))
         off = wanted.ne(0).any(0)
         active = torch.stack([part.any(0) for part in off.split(drivers.layout.bits)]).float()
         done += spent + drivers.read(active, after_pulses=True)

@@ -18,14 +18,14 @@ from mep_hw.cli import flags, output, task
 from mep_hw.cli.explained import explained
 from mep_hw.compiler import compile as compiled
 from mep_hw.compiler import explain, predict
+from mep_hw.compiler.firing import firing
+from mep_hw.compiler.picture import draw
+from mep_hw.compiler.summary import summary
 from mep_hw.errors import ScheduleError
 from mep_hw.files import write_atomic
 from mep_hw.machine import build, cards
 from mep_hw.outersum import dense
 from mep_hw.schedule.files import load, save
-from mep_hw.schedule.picture import draw
-from mep_hw.schedule.pulses import pulses
-from mep_hw.schedule.summary import summary
 from mep_hw.schedule.updates import load_weights, save_weights
 
 schedule = typer.Typer(
@@ -149,7 +149,7 @@ def show(
     """Print what is in a schedule; no card is needed."""
     saved = load(file)
     if plot is not None:
-        found = pulses(saved.schedule)
+        found = firing(saved.schedule)
         if found is None:
             rule, fix = "needs pulses that are known beforehand", "plot a schedule of form outer or row"
             raise ScheduleError(str(file), "plot", str(plot), rule=rule, fix=fix)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from mep_hw.compiler.worn import pulses_per_cell
 from mep_hw.outersum import dense
 from mep_hw.schedule.cost import Cost
 from mep_hw.schedule.ir import Cell, Outer, Row, Schedule
+from mep_hw.schedule.pulses import spread
 
 STRONG = "outer, strong directions"
 
@@ -94,7 +94,7 @@ def _assessed(
             pulses_per_cell(found.schedule, backend, device, held),
             _missed(total, made, backend, device, held),
         )
-    mean, p99, most = (None, None, None) if pulses is None else _summary(pulses)
+    mean, p99, most = (None, None, None) if pulses is None else spread(pulses)
     over = () if budget is None else tuple(budget.excess(figures(made, backend, device, held)))
     left = 0.0 if made.left is None else float(dense(made.left).double().norm())
     error, rest = (value / size if size else None for value in (off, left))
@@ -113,8 +113,3 @@ def _missed(total: Tensor, made: Schedule, backend: BackendCard, device: DeviceC
     if isinstance(cycle, Row) and writing.rounding == "stochastic":
         counts = rounded(intended / step)
     return missed(counts, intended.double(), options, device, held)
-
-
-def _summary(pulses: Tensor) -> tuple[float, float, float]:
-    counts = pulses.double().numpy()
-    return float(counts.mean()), float(np.percentile(counts, 99)), float(counts.max())

@@ -18,7 +18,7 @@ from torch import Tensor
 from mep_hw.compiler.factors import peaks
 from mep_hw.outersum import OuterSum
 from mep_hw.schedule.ir import Outer, Row
-from mep_hw.schedule.trains import coincidences
+from mep_hw.schedule.pulses import directions, up_and_down
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,13 @@ class Counts:
 
 def counted(cycle: Outer | Row) -> Counts:
     """Pulses as they are in the cycle."""
-    if isinstance(cycle, Outer):
-        mean = torch.stack(coincidences(cycle)).double()
-    else:
-        mean = torch.stack([cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0)]).double()
+    mean = torch.stack(up_and_down(cycle)).double()
     return Counts(mean, torch.zeros_like(mean), (mean > 0).double())
 
 
 def rounded(pulses: Tensor) -> Counts:
     """Row writes of `pulses` (out, in), signed and with fractions, that are rounded at random."""
-    mean = torch.stack([pulses.clamp(min=0), -pulses.clamp(max=0)]).double()
+    mean = torch.stack(directions(pulses)).double()
     fraction = mean - mean.floor()
     return Counts(mean, fraction * (1 - fraction), torch.where(mean >= 1, 1.0, fraction))
 
@@ -52,7 +49,7 @@ def drawn(factors: OuterSum, step: float) -> Counts:
     factors = OuterSum((factors.left * factors.scale).double(), factors.right.double())
     for left, right, slots in zip(factors.left.T, factors.right.T, peaks(factors, step).ceil(), strict=True):
         signed = torch.outer(left, right) / step
-        pulses = torch.stack([signed.clamp(min=0), -signed.clamp(max=0)])
+        pulses = torch.stack(directions(signed))
         chance = (pulses / slots).clamp(max=1)  # rounding may have put it above
         mean += pulses
         variance += pulses * (1 - chance)

@@ -15,12 +15,11 @@ from operator import add
 import torch
 from torch import Tensor
 
-from mep_hw.array.driven import Driven, in_outer, in_rows
-from mep_hw.array.drivers import in_arrays, outer_slots
+from mep_hw.array.drivers import driven_by, outer_slots, spent_by
 from mep_hw.array.electrics import Electrics, electrics
 from mep_hw.array.layout import Layout, layout
 from mep_hw.array.scale import in_cells, two_sided
-from mep_hw.array.spent import of_outer, of_read, of_rows
+from mep_hw.array.spent import of_read
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.cards.transfer import TransferOptions
@@ -28,7 +27,6 @@ from mep_hw.compiler import lines
 from mep_hw.compiler.sample import trial
 from mep_hw.schedule.cost import Cost
 from mep_hw.schedule.ir import Cell, Hold, Outer, Read, Refresh, Registers, Row, Schedule, Transfer
-from mep_hw.schedule.trains import coincidences
 
 
 def predict(schedule: Schedule, backend: BackendCard, device: DeviceCard | None, held: Tensor | None = None) -> Cost:
@@ -84,15 +82,6 @@ def slots(cycle: Outer | Row, options: ArrayOptions, device: DeviceCard) -> int:
     return lines.slots(cycle.pulses, place, cycle.along, not two_sided(device))
 
 
-def drive(cycle: Outer | Row, place: Layout, device: DeviceCard) -> Driven:
-    """What lines and cells see of a cycle."""
-    one_sided = not two_sided(device)
-    if isinstance(cycle, Outer):
-        return in_outer(cycle, place, in_arrays(place, one_sided, *coincidences(cycle)), one_sided=one_sided)
-    up, down = cycle.pulses.clamp(min=0), -cycle.pulses.clamp(max=0)
-    return in_rows(in_arrays(place, one_sided, up, down), place, cycle.along)
-
-
 def _into_fast(cost: Cost, transfer: TransferOptions) -> Cost:
     """Of pulses into a fast array, whose weights nobody knows; nor, with choppers, the signs of its lines."""
     if transfer.chop == 0:
@@ -101,10 +90,8 @@ def _into_fast(cost: Cost, transfer: TransferOptions) -> Cost:
 
 
 def _pulsed(cycle: Outer | Row, place: Layout, known: Electrics, device: DeviceCard, cells: Tensor) -> Cost:
-    driven = drive(cycle, place, device)
-    if isinstance(cycle, Outer):
-        spent = of_outer(driven, len(cycle.lengths), outer_slots(cycle, not two_sided(device)), known, cells)
-    else:
-        spent = of_rows(driven, cycle.along, known, cells)
+    one_sided = not two_sided(device)
+    driven = driven_by(cycle, place, one_sided)
+    spent = spent_by(cycle, driven, one_sided, known, cells)
     most = int((driven.pulses[0] + driven.pulses[1]).max())
     return replace(spent.cost(), wear_max=None if known.endurance is None else most / known.endurance)

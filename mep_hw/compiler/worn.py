@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mep_hw.array.drivers import driven_by
 from mep_hw.array.layout import layout
+from mep_hw.array.scale import two_sided
 from mep_hw.cards.schema import BackendCard, DeviceCard
-from mep_hw.compiler.predict import drive
 from mep_hw.compiler.sample import trial
 from mep_hw.schedule.ir import Cell, Outer, Refresh, Registers, Row, Schedule, Transfer
 
@@ -33,6 +34,6 @@ def pulses_per_cell(schedule: Schedule, backend: BackendCard, device: DeviceCard
     for cycle in writes:
         if not isinstance(cycle, Outer | Row):
             return None
-        up, down = drive(cycle, place, device).pulses
+        up, down = driven_by(cycle, place, not two_sided(device)).pulses
         total += up + down
     return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -45,3 +46,9 @@ class Cost:
 def known_sum(a: Any, b: Any) -> Any:
     """a + b; None where one of them is not known."""
     return None if a is None or b is None else a + b
+
+
+def known_max(values: Iterable[float | None]) -> float | None:
+    """The largest; None where one of them is not known, 0 where there are none."""
+    found = list(values)
+    return None if None in found else max((value for value in found if value is not None), default=0.0)

@@ -1,47 +1,25 @@
-"""The pulses that a schedule holds: of every weight, and of every line as if one array held the coupling.
-
-Not valid for the lines of a machine with several arrays, which fire in each of them: `Cost.line_pulses` counts those.
-"""
+"""Pulses of weights up and down: what a cycle asks for, whatever cells and arrays it meets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
+import numpy as np
 from torch import Tensor
 
-from mep_hw.array.driven import Driven, in_outer, in_rows
-from mep_hw.array.layout import Layout
-from mep_hw.schedule.ir import Cell, Outer, Refresh, Registers, Row, Schedule, Transfer
+from mep_hw.schedule.ir import Outer, Row
 from mep_hw.schedule.trains import coincidences
 
 
-@dataclass(frozen=True)
-class Pulses:
-    """up, down: of each weight, (out, in); words (in,) and bits (out,): times that lines fire, both ways."""
-
-    up: Tensor
-    down: Tensor
-    words: Tensor
-    bits: Tensor
+def directions(signed: Tensor) -> tuple[Tensor, Tensor]:
+    """Pulses up and pulses down of signed counts, in their shape; neither is below 0."""
+    return signed.clamp(min=0), -signed.clamp(max=0)
 
 
-def pulses(schedule: Schedule) -> Pulses | None:
-    """The sum over all cycles; None where a cycle decides while it is executed, or writes registers."""
-    found: list[Driven] = []
-    for cycle in schedule.cycles:
-        if isinstance(cycle, Registers | Cell | Refresh | Transfer):
-            return None
-        if isinstance(cycle, Outer):
-            place = Layout((cycle.words.shape[1],), (cycle.bits.shape[1],), pair=False)
-            up, down = coincidences(cycle)
-            found.append(in_outer(cycle, place, (up[None], down[None]), one_sided=False))
-        elif isinstance(cycle, Row):
-            place = Layout((cycle.pulses.shape[1],), (cycle.pulses.shape[0],), pair=False)
-            both = cycle.pulses.clamp(min=0)[None], -cycle.pulses.clamp(max=0)[None]
-            found.append(in_rows(both, place, cycle.along))
-    if not found:
-        return None
-    up, down = (torch.stack([one.pulses[k][0].long() for one in found]).sum(0) for k in (0, 1))
-    words, bits = (torch.stack([getattr(one, n).sum((0, 1, 2)) for one in found]).sum(0) for n in ("words", "bits"))
-    return Pulses(up, down, words, bits)
+def up_and_down(cycle: Outer | Row) -> tuple[Tensor, Tensor]:
+    """Pulses of each weight, (out, in) each."""
+    return coincidences(cycle) if isinstance(cycle, Outer) else directions(cycle.pulses)
+
+
+def spread(counts: Tensor) -> tuple[float, float, float]:
+    """Mean, 99th percentile and largest of how often cells are pulsed; the percentile is a count of one of them."""
+    found = counts.flatten().double().cpu().numpy()
+    return float(found.mean()), float(np.percentile(found, 99, method="nearest")), float(found.max())

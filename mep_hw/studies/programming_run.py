@@ -10,13 +10,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import torch
-
 import mep_hw
 from mep_hw.array.electrics import electrics
 from mep_hw.cards import BackendCard, DeviceCard
 from mep_hw.data import Data
 from mep_hw.errors import DivergenceError, ScheduleError
+from mep_hw.schedule.pulses import spread
 from mep_hw.studies.programming_variants import Task, Variant
 from mep_hw.training.loop import StepInfo
 
@@ -31,18 +30,9 @@ class Watch:
         if info.step == info.steps:
             counts = info.machine.pulses_per_cell()
             assert counts is not None  # of machines with arrays
-            self.rows.append(info.cost.as_dict() | pulses_of_cells(counts))
-
-
-def pulses_of_cells(counts: torch.Tensor) -> dict[str, float]:
-    """Mean, 99th percentile and largest of the pulses per cell, (cells,)."""
-    ordered = counts.sort().values
-    last = len(ordered) - 1
-    percentile = ordered[round(0.99 * last)]
-    return {
-        "cell_pulses_mean": float(ordered.double().mean()), "cell_pulses_p99": float(percentile),
-        "cell_pulses_max": float(ordered[last]),
-    }  # fmt: skip
+            mean, p99, most = spread(counts)
+            of_cells = {"cell_pulses_mean": mean, "cell_pulses_p99": p99, "cell_pulses_max": most}
+            self.rows.append(info.cost.as_dict() | of_cells)
 
 
 def trained(

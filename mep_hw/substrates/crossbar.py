@@ -23,11 +23,9 @@ import torch
 from torch import Tensor
 
 from mep_hw.array import banks, lowered
-from mep_hw.array.bank import Bank
 from mep_hw.array.banks import AnyBank
 from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE, Phase
-from mep_hw.array.scale import fitted, takes_pulses
-from mep_hw.array.transfer import Transferring
+from mep_hw.array.scale import fitted
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler.eligible import eligible
 from mep_hw.coupling import Identity
@@ -35,6 +33,7 @@ from mep_hw.errors import CapabilityError, ModelError
 from mep_hw.flow import integrate
 from mep_hw.model import Model, total_energy
 from mep_hw.schedule import Cell, Cost, Cycle, Hold, Outer, Read, Refresh, Row, Schedule, Transfer
+from mep_hw.schedule.cost import known_max
 from mep_hw.state import Nudge, Settled, State
 from mep_hw.substrates.base import Substrate
 
@@ -81,6 +80,7 @@ class Crossbar(Substrate):
         self.noisy = _noisy(backend)
         self._phase: Phase = FREE
         self._found: dict[int, Tensor] = {}
+        self._worn: float | None = 0.0  # wear of the most used cell, so that a schedule looks at its own cells only
         self._fixed = [self.tensor(w) for w in model.weights]  # of couplings without cells; others give the shape
         for c in range(len(model.couplings)):
             self.write(c, model.weights[c])
@@ -120,7 +120,7 @@ class Crossbar(Substrate):
                 allowed |= kind
         bank = self.banks[coupling]
         for cycle in schedule.cycles:
-            if bank is None or not isinstance(cycle, allowed) or not self._executes(coupling, bank, cycle):
+            if bank is None or not isinstance(cycle, allowed) or not banks.executes(bank, cycle):
                 raise CapabilityError(
                     f"backend {self.backend.name}", "cycle", type(cycle).__name__,
                     rule=f"device {self.device.name if self.device else None} or this coupling cannot execute it",
@@ -129,12 +129,11 @@ class Crossbar(Substrate):
         self.check_shape(coupling, schedule)
         if bank is None or not schedule.cycles:
             return Cost.none()
-        worn = self._wear()
         cost = reduce(add, [self._execute(coupling, bank, cycle) for cycle in schedule.cycles])
         bank.tick()
         bank.show()
-        after = self._wear()
-        return replace(cost, wear_max=None if worn is None or after is None else after - worn)
+        before, self._worn = self._worn, known_max([self._worn, bank.wear()])
+        return replace(cost, wear_max=None if before is None or self._worn is None else self._worn - before)
 
     def found(self, coupling: int) -> Tensor:
         return self._found[coupling]
@@ -152,7 +151,9 @@ class Crossbar(Substrate):
         array = self.cards[coupling].array
         assert array is not None  # checked when this was made
         writing = array.writing
-        return bank.write(self.tensor(weights).flatten(1), writing.tolerance, writing.iterations)
+        cost = bank.write(self.tensor(weights).flatten(1), writing.tolerance, writing.iterations)
+        self._worn = self._wear()
+        return cost
 
     def wait(self, seconds: float, compensate: bool = False) -> None:
         """Let cells drift as their card says.
@@ -194,40 +195,17 @@ class Crossbar(Substrate):
             None if b is None else self.tensor(tensors[f"bias.{n}"]) for n, b in enumerate(self.biases, start=1)
         ]
         self.generator.set_state(tensors["generator"])
+        self._worn = self._wear()
 
     def _execute(self, coupling: int, bank: AnyBank, cycle: Cycle) -> Cost:
-        if isinstance(cycle, Hold):
-            bank.wait(cycle.seconds, compensate=False)
-            return replace(Cost.none(), time_s=cycle.seconds)
-        if isinstance(bank, Transferring):
-            assert isinstance(cycle, Outer | Transfer)  # apply has refused others for such arrays
-            return bank.outer(cycle) if isinstance(cycle, Outer) else bank.transfer(cycle)
-        if isinstance(cycle, Cell):
-            return bank.verify(cycle)
-        assert isinstance(bank, Bank)  # apply has refused other cycles for slices
-        if isinstance(cycle, Read):
-            self._found[coupling], cost = bank.look(cycle)
-            return cost
-        if isinstance(cycle, Refresh):
-            return bank.refresh(cycle)
-        assert isinstance(cycle, Outer | Row)
-        return bank.outer(cycle) if isinstance(cycle, Outer) else bank.rows(cycle)
-
-    def _executes(self, coupling: int, bank: AnyBank, cycle: Cycle) -> bool:
-        if isinstance(bank, Transferring):
-            return isinstance(cycle, Outer | Transfer | Hold)
-        if isinstance(cycle, Transfer):
-            return False
-        if isinstance(cycle, Cell | Hold):
-            return True
-        array = self.cards[coupling].array
-        assert array is not None and self.device is not None  # checked when this was made
-        return isinstance(bank, Bank) and (isinstance(cycle, Read | Refresh) or takes_pulses(array, self.device))
+        found, cost = banks.execute(bank, cycle)
+        if found is not None:
+            self._found[coupling] = found
+        return cost
 
     def _wear(self) -> float | None:
-        """Wear of the most used cell of all arrays."""
-        worn = [bank.wear() for bank in self.banks if bank is not None]
-        return None if None in worn else max(w for w in worn if w is not None)
+        """Of the most used cell of all arrays."""
+        return known_max(bank.wear() for bank in self.banks if bank is not None)
 
     def _energy(self, state: State, x: Tensor, nudge: Nudge | None) -> Tensor:
         weights = [self.read(c) for c in range(len(self.banks))]

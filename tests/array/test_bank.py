@@ -53,7 +53,7 @@ def test_a_pulse_moves_a_weight_by_the_step_of_the_cell_times_the_scale(pairing:
     made = bank(alike(), pairing=pairing, scale=2.0)
     up, down = torch.zeros(SHAPE, dtype=torch.int32), torch.zeros(SHAPE, dtype=torch.int32)
     up[1, 2], down[3, 4] = 3, 2
-    assert made.rows(Row(up - down)).energy_j is None  # nobody knows this device's energy
+    assert made.pulse(Row(up - down)).energy_j is None  # nobody knows this device's energy
     made.show()
     wanted = torch.zeros(SHAPE, dtype=F64)
     wanted[1, 2], wanted[3, 4] = 3 * 2 * 0.0016, -2 * 2 * 0.0016
@@ -115,7 +115,7 @@ def test_wires_show_and_go_stale_between_refreshes(pairing: str) -> None:
     assert wired.tiled.wire_error() < 1e-9
     errors: list[float] = []
     for _ in range(3):
-        wired.rows(Row(3 * ones))
+        wired.pulse(Row(3 * ones))
         wired.show()
         errors.append(wired.tiled.wire_error())
     assert errors[0] > 1e-6 and errors[1] > errors[0] and errors[2] < 1e-9  # the third change refreshes
@@ -129,7 +129,7 @@ def test_a_bank_comes_back_with_noise_wear_and_wires() -> None:
         )  # fmt: skip
 
     def go_on(made: Bank) -> Tensor:
-        made.rows(Row(torch.full(SHAPE, 2, dtype=torch.int32)))
+        made.pulse(Row(torch.full(SHAPE, 2, dtype=torch.int32)))
         made.show()
         return made.product(torch.ones(2, 9, dtype=F64))
 

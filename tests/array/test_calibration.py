@@ -59,7 +59,7 @@ def test_it_is_done_anew_after_so_many_changes_of_weights() -> None:
     assert torch.allclose(made.product(x), x @ made.weights.T, rtol=0, atol=1e-12)
     errors: list[float] = []
     for _ in range(4):
-        made.rows(Row(3 * ones))
+        made.pulse(Row(3 * ones))
         made.show()
         errors.append(float((made.product(x) - x @ made.weights.T).abs().max()))
     one = 0.1 * 90 * 3 * 0.0016  # offset times what the 90 weights of a line gained

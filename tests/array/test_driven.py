@@ -89,11 +89,11 @@ def test_weights_are_those_of_cells_pulsed_one_slot_after_the_other(
     held = made.cells.weights
     if mode == "outer":
         cycle = trains(30)
-        made.outer(cycle)
+        made.pulse(cycle)
         voltages = [list(outer_voltages(cycle, sign)) for sign in (1, -1)]
     else:
         pulses = row_pulses()
-        made.rows(Row(pulses))
+        made.pulse(Row(pulses))
         voltages = [list(row_voltages(sign * pulses)) for sign in (1, -1)]
     for array in range(len(held)):
         slow = Cells(cells, (OUT, IN), torch.Generator(), F64)
@@ -110,7 +110,7 @@ def test_weights_are_those_of_cells_pulsed_one_slot_after_the_other(
 def test_without_disturbance_only_selected_cells_move() -> None:
     made = bank(device("ecram"), 0.0)
     held, pulses = made.weights, row_pulses()
-    made.rows(Row(pulses))
+    made.pulse(Row(pulses))
     assert torch.equal(made.weights[pulses == 0], held[pulses == 0])
 
 

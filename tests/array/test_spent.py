@@ -17,7 +17,7 @@ from mep_hw.array.spent import of_read
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
-from mep_hw.schedule import Read
+from mep_hw.schedule import Read, Row
 
 WIDTH, UP, DOWN, G_MIN, G_MAX = 1e-7, 2.0, 3.0, 1e-6, 5e-6
 CIRCUIT = {
@@ -64,10 +64,10 @@ def test_energy_of_outer_products_is_that_of_every_cell_and_line_in_every_slot(p
     free = options(circuit=CIRCUIT | {"line_f": 0.0, "driver_j": 0.0})
     cycle, made = trains(), drivers(place, made=free)
     held = made.cells.weights
-    spent = made.outer(cycle)
+    spent = made.pulse(cycle)
     signs = (1, -1)[: place.arrays]
     assert spent.energy_j == pytest.approx(sum(energy(outer_voltages(cycle, s), held[a]) for a, s in enumerate(signs)))
-    lines = drivers(place).outer(cycle)
+    lines = drivers(place).pulse(cycle)
     words, bits = int(cycle.words.abs().sum()), int(cycle.bits.abs().sum())
     # A pulse of a line fires in two phases, once up and once down, in all of its arrays.
     every = sum(charged(place.arrays * (words * n + bits * m), 0, 0.0) for n, m in [(2 * len(BITS), 2 * len(WORDS))])
@@ -82,7 +82,7 @@ def test_energy_and_time_of_row_writes_are_those_of_every_cell_line_and_slot() -
     pulses = row_pulses()
     made = drivers(PLACE, made=options(circuit=CIRCUIT | {"line_f": 0.0, "driver_j": 0.0}))
     held, voltages = made.cells.weights[0], list(row_voltages(pulses))
-    spent = made.rows(pulses, "words")
+    spent = made.pulse(Row(pulses))
     assert spent.energy_j == pytest.approx(energy(iter(voltages), held))
     # Slots of the busiest array, written down line by line.
     by_hand: list[int] = []
@@ -104,7 +104,7 @@ def test_a_row_of_one_pulse_costs_what_its_lines_and_cells_take() -> None:
     place = Layout((5,), (3,), pair=False)
     cells = Cells(known(), (1, 3, 5), torch.Generator(), F64)
     cells.set(torch.ones(1, 3, 5, dtype=F64))
-    spent = Drivers(cells, place, electrics(options(), known()), one_sided=False).rows(one, "words")
+    spent = Drivers(cells, place, electrics(options(), known()), one_sided=False).pulse(Row(one))
     cell = WIDTH * UP**2 * G_MAX
     lines = charged(1, 3, UP) + charged(1, 5, UP)
     assert spent.energy_j == pytest.approx(cell + (2 + 4) * cell / 4 + lines)
@@ -138,7 +138,7 @@ def test_what_is_assumed_is_told_and_what_is_not_known_stays_unknown() -> None:
     assert "electrical.g_max" in made.unknown and made.slot_s == pytest.approx(3e-8 + CIRCUIT["gap_s"])
     own = electrics(options(assumed=assumed), known())
     assert own.pulse_width == WIDTH and own.assumed == () and own.unknown == ("electrical.endurance",)
-    spent = drivers(PLACE, card=device("ecram"), made=options(assumed=assumed)).outer(trains())
+    spent = drivers(PLACE, card=device("ecram"), made=options(assumed=assumed)).pulse(trains())
     assert spent.energy_j is None and spent.busy_s is not None
     bare: Electrics = electrics(options(circuit=None), known())
     assert bare.circuit.read_s is None and of_read(Read(None, 1), PLACE, bare, torch.ones(1, OUT, IN)).busy_s is None

@@ -92,7 +92,7 @@ def test_pulses_reads_time_and_energy_of_finding_it() -> None:
 
 def test_no_pairs_leave_cells_and_zero_alone() -> None:
     made = symmetric(soft())
-    made.rows(Row(torch.ones(OUT, IN, dtype=torch.int32)))
+    made.pulse(Row(torch.ones(OUT, IN, dtype=torch.int32)))
     held = made.weights
     assert made.find_zero(0).pulses == 0
     assert torch.equal(made.weights, held) and float(held.min()) > 0

@@ -60,7 +60,7 @@ def test_updates_and_transfers_are_those_of_cells_taken_one_by_one() -> None:
     line, moved = 0, 0
     for step in range(8):
         cycle = one_way(trains(step))
-        made.outer(cycle)
+        made.pulse(cycle)
         fast = pulsed(fast, (cycle.bits.to(F64).T @ cycle.words.to(F64)) * signs)
         made.transfer(Transfer(2))
         for _ in range(2):
@@ -97,7 +97,7 @@ def test_without_a_buffer_a_transfer_is_right_in_the_mean() -> None:
 
 def test_programming_is_of_what_products_see() -> None:
     made = bank(soft(), {"gamma": 0.5, "pairs": 50})
-    made.outer(one_way(trains(0)))
+    made.pulse(one_way(trains(0)))
     made.transfer(Transfer(3))
     wanted = torch.linspace(-0.5, 0.5, OUT * IN, dtype=F64).view(OUT, IN)
     cost = made.write(wanted, 0.01, 50)
@@ -175,7 +175,7 @@ def test_what_is_known_of_the_cost_beforehand(chop: float) -> None:
 
 def test_choppers_reach_pulses_of_both_arrays_and_wear_is_the_larger_one() -> None:
     made = bank(soft(electrical__endurance=1000.0), {"gain": 1.0, "pairs": 0})
-    made.outer(Outer(torch.ones(5, IN, dtype=torch.int8), torch.ones(5, OUT, dtype=torch.int8), (5,)))
+    made.pulse(Outer(torch.ones(5, IN, dtype=torch.int8), torch.ones(5, OUT, dtype=torch.int8), (5,)))
     assert made.wear() == 5 / 1000 and made.counted.shape == (2, 1, OUT, IN)
     made.transfer(Transfer(1))
     assert int(made.counted[0].sum()) == 5 * OUT * IN and int(made.counted[1, 0, :, 1:].sum()) == 0
@@ -188,12 +188,12 @@ def test_arrays_come_back_from_a_snapshot_bit_for_bit() -> None:
     one, other = (bank(cells, given, seed) for seed in (0, 1))
     for made in (one, other):
         made.write(torch.zeros(OUT, IN, dtype=F64), 0.01, 3)
-    one.outer(trains(1))
+    one.pulse(trains(1))
     one.transfer(Transfer(4))
     other.restore({name: value.clone() for name, value in one.snapshot().items()})
     ends: list[tuple[Tensor, ...]] = []
     for made in (one, other):
-        made.outer(trains(2))
+        made.pulse(trains(2))
         made.transfer(Transfer(5))
         made.show()
         ends.append((made.weights, made.buffer, made.signs, made.product(torch.ones(1, IN, dtype=F64))))

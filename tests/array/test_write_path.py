@@ -73,7 +73,7 @@ def test_a_pulse_moves_each_cell_by_its_share_of_the_voltage_to_the_exponent(pai
     for exponent in (None, 1.0, 3.0):
         made = bank(exponent, pairing)
         before = made.cells.weights
-        made.rows(Row(up))
+        made.pulse(Row(up))
         moved[exponent] = made.cells.weights - before
     made, share = bank(1.0, pairing), torch.empty_like(moved[None])
     row = 0
@@ -95,13 +95,13 @@ def test_a_pulse_moves_each_cell_by_its_share_of_the_voltage_to_the_exponent(pai
 def test_steps_go_stale_with_the_wires_and_come_back_from_a_snapshot() -> None:
     made = bank(2.0, refresh_every=2)
     first = made._steps  # pyright: ignore[reportPrivateUsage]
-    made.rows(Row(torch.full(SHAPE, 40, dtype=torch.int32)))
+    made.pulse(Row(torch.full(SHAPE, 40, dtype=torch.int32)))
     made.show()
     assert made._steps is first  # pyright: ignore[reportPrivateUsage]
     again = bank(2.0, refresh_every=2)
     again.restore({name: value.clone() for name, value in made.snapshot().items()})
     for each in (made, again):
-        each.rows(Row(torch.full(SHAPE, 4, dtype=torch.int32)))
+        each.pulse(Row(torch.full(SHAPE, 4, dtype=torch.int32)))
     assert torch.equal(made.weights, again.weights)
     made.show()
     assert not torch.equal(made._steps, first)  # pyright: ignore[reportPrivateUsage]

@@ -14,13 +14,13 @@ from helpers import card
 import mep_hw
 from mep_hw.compiler import Budget, compile, explain, predict
 from mep_hw.compiler.explain import Explanation, Form
+from mep_hw.compiler.firing import firing
 from mep_hw.compiler.levelling import exchanges
 from mep_hw.compiler.worn import pulses_per_cell
 from mep_hw.errors import InputError, ScheduleError
 from mep_hw.machine import build
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.schedule import Cost, Schedule, Transfer
-from mep_hw.schedule.pulses import pulses
 
 HELD = 0.2 * torch.randn(24, 40, generator=torch.Generator().manual_seed(5))
 FORMS = ["row", "outer", "cell"]
@@ -231,7 +231,7 @@ def test_what_transfers_and_slices_pulse_is_not_known_beforehand() -> None:
     schedule = compile(update(), None, plain, device, torch.Generator().manual_seed(0))
     moved = Schedule((*schedule.cycles, Transfer(3)), schedule.intended)
     assert pulses_per_cell(schedule, plain, device, HELD) is not None
-    assert pulses_per_cell(moved, plain, device, HELD) is None and pulses(moved) is None
+    assert pulses_per_cell(moved, plain, device, HELD) is None and firing(moved) is None
     sliced = arrays(array__slices=2, write_modes=["cell"])
     verified = compile(update(), None, sliced, device)
     assert predict(verified, sliced, device) == Cost() and pulses_per_cell(verified, sliced, device, HELD) is None

@@ -39,7 +39,8 @@ def executed(backend: BackendCard, device: DeviceCard, total: Tensor, runs: int 
         before = bank.weights.clone()
         schedule = compile(total, None, backend, device, torch.Generator().manual_seed(200 + seed))
         (cycle,) = schedule.cycles
-        (bank.outer if isinstance(cycle, Outer) else bank.rows)(cycle)  # type: ignore[arg-type]
+        assert isinstance(cycle, Outer | Row)
+        bank.pulse(cycle)
         squares.append(float((bank.weights - before - dense(schedule.intended)).square().sum()))
     return math.sqrt(sum(squares) / runs)
 

@@ -122,7 +122,7 @@ def test_the_base_line_is_free_of_errors() -> None:
     assert torch.allclose(bank.product(x), x @ built.read(0).T, atol=1e-5)
     before = built.read(0).clone()
     ones, scale = torch.ones(24, 64, dtype=torch.int), 2 * float(model.weights[0].abs().max())
-    bank.rows(Row(3 * ones))  # every cell alike, whatever it holds
+    bank.pulse(Row(3 * ones))  # every cell alike, whatever it holds
     assert torch.allclose(built.read(0) - before, torch.full_like(before, 3 * 0.0002 * scale), atol=1e-6)
 
 

@@ -117,7 +117,7 @@ def test_every_pulse_of_the_ideal_cell_is_the_same() -> None:
     array = built.card_of(0).array
     assert array is not None
     before = built.read(0).clone()
-    built.banks[0].rows(Row(3 * torch.ones(4, 64, dtype=torch.int)))
+    built.banks[0].pulse(Row(3 * torch.ones(4, 64, dtype=torch.int)))
     assert torch.allclose(built.read(0) - before, torch.full_like(before, 3 * STEP * array.scale), atol=1e-6)
 
 

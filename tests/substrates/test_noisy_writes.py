@@ -33,7 +33,7 @@ def test_scale_is_lowered_until_a_write_leaves_no_more_noise_than_allowed(name: 
     assert isinstance(array, Crossbar) and array.banks[0] is not None
     bank = array.banks[0]
     assert bank.options.scale == pytest.approx(0.02 / NOISE[name])
-    bank.rows(Row(torch.ones(50, 40, dtype=torch.int32)))
+    bank.pulse(Row(torch.ones(50, 40, dtype=torch.int32)))
     by_chance = bank.weights - bank.options.scale * bank.cells.stored[0]
     assert float(by_chance.std()) == pytest.approx(0.02, rel=0.07)  # 2000 cells: three standard errors are 5 %
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from mep_hw.compiler.firing import firing
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.schedule.ir import Cell, Cycle, Hold, Outer, Read, Refresh, Registers, Row, Schedule, Transfer
-from mep_hw.schedule.pulses import pulses
+from mep_hw.schedule.pulses import spread
 
 
 def summary(schedule: Schedule) -> dict[str, Any]:
@@ -16,14 +15,14 @@ def summary(schedule: Schedule) -> dict[str, Any]:
 
     `left` is a share of what is intended; pulses are None where they are decided while the schedule is executed.
     """
-    intended, found = schedule.intended, pulses(schedule)
+    intended, found = schedule.intended, firing(schedule)
     size = float(dense(intended).double().norm())
     left = 0.0 if schedule.left is None else float(dense(schedule.left).double().norm())
     counts = None
     if found is not None:
-        both = (found.up + found.down).double().numpy()
+        mean, p99, most = spread(found.up + found.down)
         counts = {
-            "mean": float(both.mean()), "p99": float(np.percentile(both, 99)), "max": int(both.max()),
+            "mean": mean, "p99": int(p99), "max": int(most),
             "words": int(found.words.sum()), "bits": int(found.bits.sum()),
         }  # fmt: skip
     return {

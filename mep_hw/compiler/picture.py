@@ -6,12 +6,12 @@ import io
 
 import numpy as np
 
-from mep_hw.schedule.pulses import Pulses
+from mep_hw.compiler.firing import Firing
 
 _BARS = 50
 
 
-def draw(found: Pulses, title: str) -> bytes:
+def draw(found: Firing, title: str) -> bytes:
     """A PNG with three panels; the map shows up minus down pulses, the histogram both together."""
     from matplotlib.figure import Figure  # slow to import, and not needed for the numbers
 
