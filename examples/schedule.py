@@ -6,7 +6,8 @@ import torch
 
 import mep_hw
 from mep_hw.cards import load_backend, load_device
-from mep_hw.compiler import compile, explain
+from mep_hw.compiler import compile
+from mep_hw.explain import explain
 from mep_hw.machine import build
 from mep_hw.schedule.files import load, save
 

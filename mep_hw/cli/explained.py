@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mep_hw.cli import output
-from mep_hw.compiler import Explanation
+from mep_hw.explain import Explanation
 
 COSTS = ("time_s", "energy_j", "cycles", "slots", "pulses", "line_pulses", "reads")
 NOTICED = 0.01  # change of time or energy by which an assumption is worth a line

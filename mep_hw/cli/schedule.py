@@ -17,11 +17,12 @@ import mep_hw
 from mep_hw.cli import flags, output, task
 from mep_hw.cli.explained import explained
 from mep_hw.compiler import compile as compiled
-from mep_hw.compiler import explain, predict
-from mep_hw.compiler.firing import firing
-from mep_hw.compiler.picture import draw
-from mep_hw.compiler.summary import summary
+from mep_hw.compiler import predict
 from mep_hw.errors import ScheduleError
+from mep_hw.explain import explain
+from mep_hw.explain.firing import firing
+from mep_hw.explain.picture import draw
+from mep_hw.explain.summary import summary
 from mep_hw.files import write_atomic
 from mep_hw.machine import build, cards
 from mep_hw.outersum import dense

@@ -19,7 +19,7 @@ def up_and_down(cycle: Outer | Row) -> tuple[Tensor, Tensor]:
     return coincidences(cycle) if isinstance(cycle, Outer) else directions(cycle.pulses)
 
 
-def spread(counts: Tensor) -> tuple[float, float, float]:
+def per_cell(counts: Tensor) -> tuple[float, float, float]:
     """Mean, 99th percentile and largest of how often cells are pulsed; the percentile is a count of one of them."""
     found = counts.flatten().double().cpu().numpy()
     return float(found.mean()), float(np.percentile(found, 99, method="nearest")), float(found.max())

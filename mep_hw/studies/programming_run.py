@@ -15,7 +15,7 @@ from mep_hw.array.electrics import electrics
 from mep_hw.cards import BackendCard, DeviceCard
 from mep_hw.data import Data
 from mep_hw.errors import DivergenceError, ScheduleError
-from mep_hw.schedule.pulses import spread
+from mep_hw.schedule.pulses import per_cell
 from mep_hw.studies.programming_variants import Task, Variant
 from mep_hw.training.loop import StepInfo
 
@@ -30,7 +30,7 @@ class Watch:
         if info.step == info.steps:
             counts = info.machine.pulses_per_cell()
             assert counts is not None  # of machines with arrays
-            mean, p99, most = spread(counts)
+            mean, p99, most = per_cell(counts)
             of_cells = {"cell_pulses_mean": mean, "cell_pulses_p99": p99, "cell_pulses_max": most}
             self.rows.append(info.cost.as_dict() | of_cells)
 

@@ -13,7 +13,8 @@ from compiler_cases import arrays, update
 
 import mep_hw
 from mep_hw.cards import load_device
-from mep_hw.compiler import explain, predict
+from mep_hw.compiler import predict
+from mep_hw.explain import explain
 from mep_hw.machine import build
 from mep_hw.outersum import dense
 from mep_hw.schedule.files import load

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from mep_hw.compiler.firing import Firing
+from mep_hw.explain.firing import Firing
 
 _BARS = 50
 

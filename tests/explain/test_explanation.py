@@ -12,12 +12,13 @@ from compiler_cases import ASSUMED, CIRCUIT, arrays, pulsed, update
 from helpers import card
 
 import mep_hw
-from mep_hw.compiler import Budget, compile, explain, predict
-from mep_hw.compiler.explain import Explanation, Form
-from mep_hw.compiler.firing import firing
-from mep_hw.compiler.levelling import exchanges
+from mep_hw.compiler import Budget, compile, predict
 from mep_hw.compiler.worn import pulses_per_cell
 from mep_hw.errors import InputError, ScheduleError
+from mep_hw.explain import explain
+from mep_hw.explain.explanation import Explanation, Form
+from mep_hw.explain.firing import firing
+from mep_hw.explain.levelling import exchanges
 from mep_hw.machine import build
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.schedule import Cost, Schedule, Transfer

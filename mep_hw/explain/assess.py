@@ -18,14 +18,14 @@ from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.compiler import forms
 from mep_hw.compiler.budget import Budget, figures
 from mep_hw.compiler.choose import Candidate, candidate
-from mep_hw.compiler.counts import Counts, counted, drawn, rounded
-from mep_hw.compiler.realised import missed
 from mep_hw.compiler.sample import trial
 from mep_hw.compiler.worn import pulses_per_cell
+from mep_hw.explain.counts import Counts, counted, drawn, rounded
+from mep_hw.explain.realised import missed
 from mep_hw.outersum import dense
 from mep_hw.schedule.cost import Cost
 from mep_hw.schedule.ir import Cell, Outer, Row, Schedule
-from mep_hw.schedule.pulses import spread
+from mep_hw.schedule.pulses import per_cell
 
 STRONG = "outer, strong directions"
 
@@ -94,7 +94,7 @@ def _assessed(
             pulses_per_cell(found.schedule, backend, device, held),
             _missed(total, made, backend, device, held),
         )
-    mean, p99, most = (None, None, None) if pulses is None else spread(pulses)
+    mean, p99, most = (None, None, None) if pulses is None else per_cell(pulses)
     over = () if budget is None else tuple(budget.excess(figures(made, backend, device, held)))
     left = 0.0 if made.left is None else float(dense(made.left).double().norm())
     error, rest = (value / size if size else None for value in (off, left))

@@ -13,9 +13,9 @@ from mep_hw.array.bank import Bank
 from mep_hw.array.scale import pulse_step
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler import compile
-from mep_hw.compiler.counts import Counts, counted, drawn, rounded
 from mep_hw.compiler.forms import strong
-from mep_hw.compiler.realised import missed
+from mep_hw.explain.counts import Counts, counted, drawn, rounded
+from mep_hw.explain.realised import missed
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.schedule import Outer, Row
 from mep_hw.schedule.trains import coincidences

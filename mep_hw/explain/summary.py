@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mep_hw.compiler.firing import firing
+from mep_hw.explain.firing import firing
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.schedule.ir import Cell, Cycle, Hold, Outer, Read, Refresh, Registers, Row, Schedule, Transfer
-from mep_hw.schedule.pulses import spread
+from mep_hw.schedule.pulses import per_cell
 
 
 def summary(schedule: Schedule) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def summary(schedule: Schedule) -> dict[str, Any]:
     left = 0.0 if schedule.left is None else float(dense(schedule.left).double().norm())
     counts = None
     if found is not None:
-        mean, p99, most = spread(found.up + found.down)
+        mean, p99, most = per_cell(found.up + found.down)
         counts = {
             "mean": mean, "p99": int(p99), "max": int(most),
             "words": int(found.words.sum()), "bits": int(found.bits.sum()),

@@ -19,15 +19,15 @@ from mep_hw.array.electrics import electrics
 from mep_hw.array.scale import weight_range
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
-from mep_hw.compiler.assess import Assessed, Form, assess, strong_only
 from mep_hw.compiler.budget import Budget, figures
 from mep_hw.compiler.choose import Candidate, choose, comparable, in_order, price
 from mep_hw.compiler.compile import add, finite
 from mep_hw.compiler.eligible import eligible, objection
-from mep_hw.compiler.levelling import Exchange, exchanges
 from mep_hw.compiler.predict import predict
-from mep_hw.compiler.swings import Swing, swings
 from mep_hw.errors import ScheduleError
+from mep_hw.explain.assess import Assessed, Form, assess, strong_only
+from mep_hw.explain.levelling import Exchange, exchanges
+from mep_hw.explain.swings import Swing, swings
 from mep_hw.outersum import Update, dense
 
 UNITS = {"time": "s", "energy": "J", "wear": "pulses"}

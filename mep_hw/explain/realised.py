@@ -1,6 +1,6 @@
 """How far the realised change is expected to be from the intended one, before a schedule is executed.
 
-With N pulses up and M down of a weight (`mep_hw.compiler.counts`), of which cells make u and d each, with variances
+With N pulses up and M down of a weight (`mep_hw.explain.counts`), of which cells make u and d each, with variances
 s_u^2 and s_d^2 from pulse to pulse, and with c for what is intended, the expected square of what a weight misses is
 
     (u E N + d E M - c)^2 + u^2 Var N + d^2 Var M + s_u^2 E N + s_d^2 E M + 2 s_w^2 P(N + M > 0)
@@ -33,7 +33,7 @@ from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
 from mep_hw.cells.pulses import ALL, GaussianResponse
-from mep_hw.compiler.counts import Counts
+from mep_hw.explain.counts import Counts
 
 DRAWS = 16  # of a pulse whose variance no formula gives
 
