@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from mep_hw import rules
+from mep_hw.cards.array import Objective
 from mep_hw.cards.schema import BackendCard
 from mep_hw.errors import InputError
 
@@ -52,7 +53,7 @@ class Settings(BaseModel):
     bias_lr: float | None = Field(None, gt=0)
     spectral_bound: float | None = Field(None, gt=0)
     spectral_method: Literal["hammer", "normalise", "soft_cap"] = "hammer"
-    minimise: Literal["time", "energy", "wear"] | None = None
+    minimise: Objective | None = None
     centre: bool = False
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     free_sweeps: int | None = Field(None, ge=1)

@@ -19,16 +19,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mep_hw.array.layout import Layout
-from mep_hw.schedule.ir import Outer
+from mep_hw.schedule.ir import Along, Outer
 
 Pair = tuple[Tensor, Tensor]
-Along = Literal["words", "bits"]  # the lines that row writes select one after the other
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mep_hw.array.driven import Along, Driven
+from mep_hw.array.driven import Driven
 from mep_hw.array.electrics import Electrics
 from mep_hw.array.layout import Layout
 from mep_hw.schedule.cost import Cost, known_sum
-from mep_hw.schedule.ir import Read
+from mep_hw.schedule.ir import Along, Read
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from mep_hw.cards.circuit import Circuit
 from mep_hw.cards.physics import Electrical
 from mep_hw.cards.transfer import TransferOptions
 
+Objective = Literal["time", "energy", "wear"]  # what the choice between forms of an update minimises
+
 
 class Wires(Block):
     """Resistance of the word lines (driven in a forward read) and of the bit lines (sensed in a forward read)."""
@@ -84,7 +86,7 @@ class PhaseMismatch(Block):
 class Writing(Block):
     """How weights are changed."""
 
-    minimise: Literal["time", "energy", "wear"] | None = Field(
+    minimise: Objective | None = Field(
         default=None, description="by what the compiler chooses among write_modes: the time or the energy of an "
         "update, or the pulses of its cells (wear); null: the first of write_modes that the device can execute"
     )  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import typer
 from torch import Tensor
 
 from mep_hw.array.scale import fitted, scale_of
+from mep_hw.cards.array import Objective
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler import Budget
 from mep_hw.errors import CapabilityError
@@ -20,7 +21,7 @@ from mep_hw.schedule.updates import load_update
 
 UpdateFile = Annotated[Path, typer.Argument(help="npz with update, or left and right; held and residual if wanted.")]
 Minimise = Annotated[
-    Literal["time", "energy", "wear"] | None,
+    Objective | None,
     typer.Option(help="Objective of the choice; default: the card's.", show_default=False),
 ]
 TimeMax = Annotated[float | None, typer.Option(help="Most seconds, by prediction.", show_default=False)]

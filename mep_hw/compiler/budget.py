@@ -10,14 +10,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from torch import Tensor
-
-from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
-from mep_hw.compiler.predict import predict
-from mep_hw.compiler.worn import pulses_per_cell
+from mep_hw.cards.schema import WriteMode
+from mep_hw.compiler.predict import Expected
 from mep_hw.errors import ScheduleError
 from mep_hw.ranges import POSITIVE, require
-from mep_hw.schedule.ir import Schedule
 
 Figures = Mapping[str, float | None]
 
@@ -67,8 +63,7 @@ class Budget:
         return ScheduleError("budget", name, f"{self.limits[name]:g}", rule=rule, fix=fix)
 
 
-def figures(schedule: Schedule, backend: BackendCard, device: DeviceCard | None, held: Tensor) -> Figures:
-    """What a schedule takes of every limit, by name; `held` (out, in) are the weights before."""
-    cost, pulses = predict(schedule, backend, device, held), pulses_per_cell(schedule, backend, device, held)
-    most = None if pulses is None else float(pulses.max())
+def figures(found: Expected) -> Figures:
+    """What a schedule takes of every limit, by name."""
+    cost, most = found.cost, None if found.pulses is None else float(found.pulses.max())
     return {"time_s": cost.time_s, "energy_j": cost.energy_j, "pulses_max": most, "wear_max": cost.wear_max}

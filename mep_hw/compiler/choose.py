@@ -16,23 +16,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mep_hw.array.electrics import electrics
-from mep_hw.cards.array import ArrayOptions
+from mep_hw.cards.array import ArrayOptions, Objective
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.compiler import forms
 from mep_hw.compiler.eligible import eligible
-from mep_hw.compiler.predict import predict, slots
+from mep_hw.compiler.predict import Expected, expected, slots
 from mep_hw.errors import ScheduleError
 from mep_hw.outersum import Update
 from mep_hw.schedule.cost import Cost
 from mep_hw.schedule.ir import Outer, Row, Schedule
-
-Objective = Literal["time", "energy", "wear"]
 
 
 @dataclass(frozen=True)
@@ -51,9 +48,14 @@ class Candidate:
     held: Tensor | None = None
 
     @cached_property
+    def expected(self) -> Expected:
+        """Of realising the whole update."""
+        return expected(self.schedule, self.backend, self.device, self.held)
+
+    @property
     def cost(self) -> Cost:
-        """Predicted, of realising the whole update."""
-        return predict(self.schedule, self.backend, self.device, self.held)
+        """Predicted, of the same."""
+        return self.expected.cost
 
     @cached_property
     def time_s(self) -> float | None:

@@ -19,6 +19,7 @@ from mep_hw.compiler import forms
 from mep_hw.compiler.budget import Budget, Figures, figures
 from mep_hw.compiler.choose import choose, ranked
 from mep_hw.compiler.look import with_read
+from mep_hw.compiler.predict import expected
 from mep_hw.errors import ScheduleError
 from mep_hw.outersum import OuterSum, Update, checksum, dense
 from mep_hw.schedule.ir import Refresh, Registers, Schedule, Transfer
@@ -81,7 +82,7 @@ def compile(
     tried: dict[WriteMode, Figures] = {}
     for mode in ("outer",) if pulsed else ranked(total, backend, device):
         schedule = compiled(backend.model_copy(update={"write_modes": (mode,)}))
-        tried[mode] = figures(schedule, backend, device, weights)
+        tried[mode] = figures(expected(schedule, backend, device, weights))
         if not budget.excess(tried[mode]):
             return schedule
         if generator is not None and start is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mep_hw.array.driven import Along
 from mep_hw.array.layout import Layout
+from mep_hw.schedule.ir import Along
 
 
 def shorter(pulses: Tensor, place: Layout, one_sided: bool) -> Along:

@@ -16,10 +16,9 @@ from mep_hw.array.scale import pulse_step
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.compiler import forms
-from mep_hw.compiler.budget import Budget, figures
+from mep_hw.compiler.budget import Budget, Figures, figures
 from mep_hw.compiler.choose import Candidate, candidate
-from mep_hw.compiler.sample import trial
-from mep_hw.compiler.worn import pulses_per_cell
+from mep_hw.compiler.predict import expected
 from mep_hw.explain.counts import Counts, counted, drawn, rounded
 from mep_hw.explain.realised import missed
 from mep_hw.outersum import dense
@@ -85,21 +84,20 @@ def _assessed(
 ) -> Assessed:  # fmt: skip
     made = found.made
     size, (cycle,) = float(total.double().norm()), made.cycles
-    if isinstance(cycle, Cell):
-        assert backend.array is not None  # or there would be another form
-        sample = trial(cycle, backend.array, device, held)
-        pulses, off = sample.pulses, math.sqrt(sample.square * held.numel())
-    else:
-        pulses, off = (
-            pulses_per_cell(found.schedule, backend, device, held),
-            _missed(total, made, backend, device, held),
-        )
+    pulses, square = found.expected.pulses, found.expected.missed
+    off = _missed(total, made, backend, device, held) if square is None else math.sqrt(square * held.numel())
     mean, p99, most = (None, None, None) if pulses is None else per_cell(pulses)
-    over = () if budget is None else tuple(budget.excess(figures(made, backend, device, held)))
+    over = () if budget is None else tuple(budget.excess(_figures(found)))
     left = 0.0 if made.left is None else float(dense(made.left).double().norm())
     error, rest = (value / size if size else None for value in (off, left))
     form = Form(name, None, found.cost, mean, p99, most, found.cost.wear_max, error, rest, over)
     return Assessed(form, found, None if isinstance(cycle, Cell) else pulses)
+
+
+def _figures(found: Candidate) -> Figures:
+    """Of what would be executed."""
+    same = found.made is found.schedule
+    return figures(found.expected if same else expected(found.made, found.backend, found.device, found.held))
 
 
 def _missed(total: Tensor, made: Schedule, backend: BackendCard, device: DeviceCard, held: Tensor) -> float:

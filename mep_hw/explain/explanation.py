@@ -23,7 +23,7 @@ from mep_hw.compiler.budget import Budget, figures
 from mep_hw.compiler.choose import Candidate, choose, comparable, in_order, price
 from mep_hw.compiler.compile import add, finite
 from mep_hw.compiler.eligible import eligible, objection
-from mep_hw.compiler.predict import predict
+from mep_hw.compiler.predict import expected
 from mep_hw.errors import ScheduleError
 from mep_hw.explain.assess import Assessed, Form, assess, strong_only
 from mep_hw.explain.levelling import Exchange, exchanges
@@ -129,9 +129,10 @@ def _registers(
     made, size = choose(total, backend, device, torch.Generator().manual_seed(0)), float(total.double().norm())
     left = torch.zeros_like(total) if made.left is None else dense(made.left)
     off = float((total - dense(made.intended) - left).double().norm())
-    over = () if budget is None else tuple(budget.excess(figures(made, backend, device, held)))
+    found = expected(made, backend, device, held)
+    over = () if budget is None else tuple(budget.excess(figures(found)))
     error, rest = (value / size if size else None for value in (off, float(left.double().norm())))
-    row = Form(mode, cost=predict(made, backend, device, held), error=error, left=rest, over=over)
+    row = Form(mode, cost=found.cost, error=error, left=rest, over=over)
     why = f"{mode} exceeds the budget" if over else f"{mode}: weights are numbers in this machine"
     return Explanation((row,), None if over else mode, why)
 

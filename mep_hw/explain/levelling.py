@@ -10,9 +10,10 @@ Not valid where the pattern of pulses moves from update to update, as wear then 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
+
+from mep_hw.schedule.ir import Along
 
 HOT = 2.0  # times the mean of all lines
 WORTH = 0.75  # of the most pulses of a cell, which an exchange must come below
@@ -27,7 +28,7 @@ class Exchange:
     most: pulses of its most pulsed cell, and what that is with the exchange, on average.
     """
 
-    lines: Literal["words", "bits"]
+    lines: Along
     hot: int
     cold: int
     times: float
@@ -40,7 +41,7 @@ def exchanges(pulses: Tensor) -> tuple[Exchange, ...]:
     return (*_of_lines("words", cells.movedim(2, 0).flatten(1)), *_of_lines("bits", cells.movedim(1, 0).flatten(1)))
 
 
-def _of_lines(lines: Literal["words", "bits"], cells: Tensor) -> tuple[Exchange, ...]:
+def _of_lines(lines: Along, cells: Tensor) -> tuple[Exchange, ...]:
     """The same for lines (lines, cells of a line): the hottest with the coldest, the next with the next."""
     totals = cells.sum(1)
     mean, order = float(totals.mean()), totals.argsort(descending=True).tolist()

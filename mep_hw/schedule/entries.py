@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mep_hw.cards.blocks import Block
 from mep_hw.outersum import OuterSum, Update
-from mep_hw.schedule.ir import Cell, Cycle, Hold, Outer, Read, Refresh, Registers, Row, Schedule, Transfer
+from mep_hw.schedule.ir import Along, Cell, Cycle, Hold, Outer, Read, Refresh, Registers, Row, Schedule, Transfer
 from mep_hw.schedule.npz import Entries, array
 
 Arrays = dict[str, NDArray[Any]]
@@ -49,7 +49,7 @@ class OuterEntry(Block):
 
 class RowEntry(Block):
     kind: Literal["row"]
-    along: Literal["words", "bits"]
+    along: Along
 
 
 class VerifyEntry(Block):

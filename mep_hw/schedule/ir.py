@@ -18,6 +18,8 @@ from torch import Tensor
 
 from mep_hw.outersum import Update
 
+Along = Literal["words", "bits"]  # the lines that row writes select one after the other
+
 
 @dataclass(frozen=True)
 class Registers:
@@ -58,7 +60,7 @@ class Row:
     """
 
     pulses: Tensor
-    along: Literal["words", "bits"] = "words"
+    along: Along = "words"
 
 
 @dataclass(frozen=True)

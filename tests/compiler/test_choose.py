@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mep_hw.cards import BackendCard, DeviceCard, WriteMode, backend_names, device_names, load_backend, load_device
+from mep_hw.cards.array import Objective
 from mep_hw.compiler import compile, predict
-from mep_hw.compiler.choose import Objective, candidate, price
+from mep_hw.compiler.choose import candidate, price
 from mep_hw.errors import InputError, ScheduleError
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.schedule import Cell, Outer, Row, Schedule

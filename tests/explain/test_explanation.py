@@ -13,7 +13,7 @@ from helpers import card
 
 import mep_hw
 from mep_hw.compiler import Budget, compile, predict
-from mep_hw.compiler.worn import pulses_per_cell
+from mep_hw.compiler.predict import expected
 from mep_hw.errors import InputError, ScheduleError
 from mep_hw.explain import explain
 from mep_hw.explain.explanation import Explanation, Form
@@ -166,7 +166,7 @@ def test_a_budget_takes_the_next_form_or_none_and_draws_nothing_then() -> None:
     generator = torch.Generator().manual_seed(3)
     made = compile(total, None, backend, device, generator, budget=between, held=HELD)
     assert type(made.cycles[0]).__name__ == "Row"
-    pulses = pulses_per_cell(made, backend, device, HELD)
+    pulses = expected(made, backend, device, HELD).pulses
     assert pulses is not None and pulses.max() <= (between.pulses_max or 0)
     state = generator.get_state()
     with pytest.raises(ScheduleError, match="budget: time_s = 1e-09: cannot be kept: .* outer, takes 0.0") as caught:
@@ -179,7 +179,8 @@ def test_a_budget_takes_the_next_form_or_none_and_draws_nothing_then() -> None:
 def test_every_limit_is_held_against_the_schedule(name: str) -> None:
     backend, device, total = arrays(write_modes=["row"]), pulsed(), update(0.02)
     schedule = compile(total, None, backend, device)
-    cost, pulses = predict(schedule, backend, device, HELD), pulses_per_cell(schedule, backend, device, HELD)
+    found = expected(schedule, backend, device, HELD)
+    cost, pulses = found.cost, found.pulses
     assert pulses is not None
     figure = float(pulses.max()) if name == "pulses_max" else getattr(cost, name)
     compile(total, None, backend, device, budget=Budget(**{name: figure * 1.001}), held=HELD)
@@ -231,11 +232,11 @@ def test_what_transfers_and_slices_pulse_is_not_known_beforehand() -> None:
     plain, device = arrays(write_modes=["outer"]), pulsed()
     schedule = compile(update(), None, plain, device, torch.Generator().manual_seed(0))
     moved = Schedule((*schedule.cycles, Transfer(3)), schedule.intended)
-    assert pulses_per_cell(schedule, plain, device, HELD) is not None
-    assert pulses_per_cell(moved, plain, device, HELD) is None and firing(moved) is None
+    assert expected(schedule, plain, device, HELD).pulses is not None
+    assert expected(moved, plain, device, HELD).pulses is None and firing(moved) is None
     sliced = arrays(array__slices=2, write_modes=["cell"])
     verified = compile(update(), None, sliced, device)
-    assert predict(verified, sliced, device) == Cost() and pulses_per_cell(verified, sliced, device, HELD) is None
+    assert predict(verified, sliced, device) == Cost() and expected(verified, sliced, device, HELD).pulses is None
 
 
 def test_a_look_wears_no_cell() -> None:
