@@ -51,8 +51,8 @@ class Dac:
 
     def __init__(self, options: Converter, lines: int, generator: torch.Generator, dtype: torch.dtype) -> None:
         self.quantiser, self.noise_sd = Quantiser(options), options.noise_sd
-        self.gain = _spread(1.0, options.gain_sd, (lines,), generator, dtype)
-        self.zero = _spread(options.offset, options.offset_sd, (lines,), generator, dtype)
+        self.gain = _spread(1.0, 1.0, options.gain_sd, (lines,), generator, dtype)
+        self.zero = _spread(options.offset, 0.0, options.offset_sd, (lines,), generator, dtype)
 
     def convert(self, value: Tensor, generator: torch.Generator) -> Tensor:
         """What states (batch, lines) become on the lines, as a new tensor."""
@@ -71,8 +71,8 @@ class Adc:
         self, options: Converter, mismatch: PhaseMismatch, lines: int, generator: torch.Generator, dtype: torch.dtype
     ) -> None:
         self.quantiser, self.noise_variance = Quantiser(options), options.noise_sd**2
-        gain = _spread(1.0, options.gain_sd, (lines,), generator, dtype)
-        zero = _spread(options.offset, options.offset_sd, (lines,), generator, dtype)
+        gain = _spread(1.0, 1.0, options.gain_sd, (lines,), generator, dtype)
+        zero = _spread(options.offset, 0.0, options.offset_sd, (lines,), generator, dtype)
         self.gain = _in_phases(gain, 1.0, mismatch.gain_sd, lines, generator, dtype)
         self.zero = _in_phases(zero, 0.0, mismatch.offset_sd, lines, generator, dtype)
 
@@ -102,11 +102,11 @@ def add_noise_(value: Tensor, variance: Tensor | float, generator: torch.Generat
 
 
 def _spread(
-    mean: float, sd: float, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype
+    mean: float, neutral: float, sd: float, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype
 ) -> Tensor | None:
-    """Normal numbers; None where all would be the neutral element (gain 1, zero 0) and no operation is needed."""
+    """Normal numbers; None where all would be the `neutral` element and no operation is needed."""
     if sd == 0:
-        return None if mean in (0.0, 1.0) else torch.full(shape, mean, dtype=dtype, device=generator.device)
+        return None if mean == neutral else torch.full(shape, mean, dtype=dtype, device=generator.device)
     return mean + sd * torch.randn(shape, generator=generator, dtype=dtype, device=generator.device)
 
 

@@ -83,6 +83,14 @@ def test_stochastic_rounding_is_right_on_average() -> None:
     assert float(found.mean()) == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 100_000))
 
 
+@pytest.mark.parametrize("zero", [0.3, 1.0, -1.0])
+def test_a_zero_that_all_lines_share_is_added_on_both_sides(zero: float) -> None:
+    value = torch.linspace(-1, 1, 6, dtype=F64)[:, None]
+    dac = Dac(Converter(offset=zero), 1, generator(), F64)
+    assert torch.equal(dac.convert(value, generator()), value + zero)
+    assert torch.equal(adc(offset=zero).convert_(value.clone(), 0.0, FREE, generator()), value + zero)
+
+
 def test_mismatch_is_drawn_once_per_line() -> None:
     lines = 5000
     converter = adc(lines, gain_sd=0.02, offset_sd=0.5, offset=0.25)
