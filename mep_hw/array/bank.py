@@ -19,7 +19,7 @@ from mep_hw.array.electrics import electrics
 from mep_hw.array.layout import layout
 from mep_hw.array.mapping import mapping_of
 from mep_hw.array.scale import cell_tolerance, from_cells, in_cells, pairing_of, reachable, scale_of, two_sided
-from mep_hw.array.spent import of_read
+from mep_hw.array.spent import of_calibration, of_read
 from mep_hw.array.supported import check_writing, tell_of_size
 from mep_hw.array.tiled import Tiled
 from mep_hw.array.verify import verified
@@ -71,7 +71,7 @@ class Bank:
         self._stale, self._uncalibrated, self.dtype = 0, 0, dtype
         self.gain = 1.0  # of all drives, digital; makes up for drift
         self._first = self.cells.pulses.clone()
-        self.show(refresh=True)
+        self.show(solve=True)
 
     @property
     def weights(self) -> Tensor:
@@ -94,7 +94,7 @@ class Bank:
     def set(self, weights: Tensor) -> None:
         """Hold `weights` (out, in) as exactly as the cells' bounds allow; nothing is modelled of the writing."""
         self.cells.set(self._aims(weights))
-        self.show(refresh=True)
+        self.show(solve=True)
 
     def pulse(self, cycle: Outer | Row) -> Cost:
         """Pulse weights where their lines coincide, or line by line."""
@@ -117,7 +117,7 @@ class Bank:
 
     def look(self, cycle: Read) -> tuple[Tensor, Cost]:
         """The mean of reads through the converters, weights (out, in) or basis^T W (k, in), and what it took."""
-        self._present(refresh=False)
+        self._present(solve=False)
         if cycle.basis is None:
             found = self.signal(cycle.reads).T * self.gain
         else:
@@ -129,8 +129,7 @@ class Bank:
     def write(self, weights: Tensor, tolerance: float, iterations: int) -> Cost:
         """Programming to `weights` (out, in) by write and verify; products see it with the wires solved anew."""
         self.gain = 1.0
-        done = self.verify(Cell(weights - self.weights, tolerance, iterations))
-        self.show(refresh=True)
+        done = self.verify(Cell(weights - self.weights, tolerance, iterations)) + self.show(solve=True)
         self._first = self.cells.pulses.clone()
         return done
 
@@ -151,7 +150,7 @@ class Bank:
         """
         before = self.signal() if compensate else None
         self.cells.wait(seconds)
-        self.show(refresh=True)
+        self.show(solve=True)
         if before is not None:
             self.make_up(before)
 
@@ -164,9 +163,11 @@ class Bank:
         """The largest of the tiles', see `Tile.wire_error`."""
         return self.tiled.wire_error()
 
-    def measured(self) -> Tensor:
-        """What the cells stand for, (out, in), by the mean of READS reads of every cell."""
-        return self._joined(torch.stack([self.cells.read() for _ in range(READS)]).mean(0))
+    def measured(self) -> tuple[Tensor, Cost]:
+        """What the cells stand for, (out, in), by the mean of READS reads of every cell, and what they took."""
+        found = self._joined(torch.stack([self.cells.read() for _ in range(READS)]).mean(0))
+        lines = torch.full((len(self.drivers.layout.bits), self.cells.shape[2]), float(READS))
+        return found, self.drivers.read(lines).cost()
 
     def signal(self, reads: int = READS) -> Tensor:
         """Drives that a unit state on one word line at a time gives, (in, out), the mean of `reads` reads each."""
@@ -180,22 +181,27 @@ class Bank:
         if common > 0:
             self.gain *= float(before.square().sum()) / common
 
-    def show(self, refresh: bool = False) -> None:
+    def show(self, solve: bool = False) -> Cost:
         """Let products see what the cells hold now.
 
         Args:
-            refresh: compute the effect of wires anew, and measure the zeros of lines where the card says so at all;
-                else only every `refresh_every` and `calibrate_every` calls.
+            solve: compute the effect of wires anew, and measure the zeros of lines where the card says so at all;
+                else only every `solve_every` and `calibrate_every` calls.
+
+        Returns:
+            What measuring zeros took.
         """
-        self._stale = 0 if refresh else (self._stale + 1) % self.options.refresh_every
+        self._stale = 0 if solve else (self._stale + 1) % self.options.solve_every
         self._present(self._stale == 0)
         if self.drop is not None and self._stale == 0:
             self._steps = self.tiled.written_share() ** self.drop
             self.cells.weaken(self._steps)
         if every := self.options.calibrate_every:
-            self._uncalibrated = 0 if refresh else (self._uncalibrated + 1) % every
+            self._uncalibrated = 0 if solve else (self._uncalibrated + 1) % every
             if self._uncalibrated == 0:
                 self.tiled.calibrate(READS)
+                return of_calibration(READS, self.drivers.layout, self.drivers.electrics).cost()
+        return Cost.none()
 
     def snapshot(self) -> dict[str, Tensor]:
         """Cells, wear, clock and solutions of the wires, to go on from bit for bit."""
@@ -228,12 +234,12 @@ class Bank:
         if self.tiled.plain:
             self.tiled.show(self.weights)
 
-    def _present(self, refresh: bool) -> None:
+    def _present(self, solve: bool) -> None:
         """Products see the cells as they are, with the wires solved anew or as they were."""
         if self.tiled.plain:
             self.tiled.show(self.weights)
         else:
-            self.tiled.hold(self.cells.weights * self.options.scale, self.two_sided, refresh)
+            self.tiled.hold(self.cells.weights * self.options.scale, self.two_sided, solve)
 
     def _amplified(self, drives: Tensor) -> Tensor:
         return drives if self.gain == 1.0 else drives.mul_(self.gain)

@@ -91,12 +91,19 @@ def pulse_step(options: ArrayOptions, device: DeviceCard) -> float:
 
 
 def weight_range(backend: BackendCard, device: DeviceCard | None) -> tuple[float | None, float | None]:
-    """Lowest and highest weight of the model that cells of nominal bounds stand for; None: no such bound."""
+    """Lowest and highest weight of the model that cells of nominal bounds, or registers, hold; None: no such bound."""
+    if backend.registers is not None:
+        return backend.registers.low, backend.registers.high
     if device is None:
         return None, None
-    scale = 1.0 if backend.array is None else scale_of(backend.array, device)
-    low, high = (None if v is None else scale * v for v in (device.w_min.value, device.w_max.value))
-    return (None if high is None else -high, high) if low is not None and low >= 0 else (low, high)
+    options, low, high = backend.array, device.w_min.value, device.w_max.value
+    if options is None:
+        return low, high
+    if pairing_of(options, device) == "differential":
+        width = None if low is None or high is None else high - low
+        low, high = (None, None) if width is None else (-width, width)
+    reach = unit_of(options, device) * sum(options.slice_base**-k for k in range(options.slices))
+    return (None if low is None else reach * low), (None if high is None else reach * high)
 
 
 def in_cells(weights: Tensor, options: ArrayOptions, device: DeviceCard) -> Tensor:

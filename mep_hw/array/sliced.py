@@ -60,26 +60,25 @@ class Sliced:
         for bank, significance in zip(self.banks, self.significance, strict=True):
             change = missing / significance - bank.weights
             done.append(bank.verify(Cell(change, cycle.tolerance, cycle.iterations)))
-            missing = missing - significance * bank.measured()
+            found, cost = bank.measured()
+            done.append(cost)
+            missing = missing - significance * found
         return reduce(add, done)
 
     def write(self, weights: Tensor, tolerance: float, iterations: int) -> Cost:
         """Programming, see `Bank.write`."""
         for bank in self.banks:
             bank.gain = 1.0
-        done = self.verify(Cell(weights - self.weights, tolerance, iterations))
-        self.show(refresh=True)
-        return done
+        return self.verify(Cell(weights - self.weights, tolerance, iterations)) + self.show(solve=True)
 
     @property
     def counted(self) -> Tensor:
         """Pulses of the cells of all slices, see `Bank.counted`."""
         return torch.stack([bank.counted for bank in self.banks])
 
-    def show(self, refresh: bool = False) -> None:
+    def show(self, solve: bool = False) -> Cost:
         """Let products see what the cells hold now, see `Bank.show`."""
-        for bank in self.banks:
-            bank.show(refresh)
+        return reduce(add, [bank.show(solve) for bank in self.banks])
 
     def tick(self) -> None:
         """Let the time of one weight update pass."""

@@ -113,6 +113,20 @@ def of_read(cycle: Read, layout: Layout, electrics: Electrics, cells: Tensor) ->
     return of_reads(lines, layout, electrics, cells)
 
 
+def of_calibration(reads: int, layout: Layout, electrics: Electrics) -> Spent:
+    """`reads` reads of nothing in each of three phases and both directions: all converters work, no currents flow."""
+    count = torch.full((len(layout.words), len(layout.bits)), 6 * reads)
+    circuit = electrics.circuit
+    busy = None if circuit.read_s is None else count * circuit.read_s
+    energy = None
+    if circuit.dac_j is not None and circuit.adc_j is not None and circuit.overhead_j is not None:
+        # Each line has a DAC in one direction and an ADC in the other.
+        lines = len(layout.bits) * sum(layout.words) + len(layout.words) * sum(layout.bits)
+        energy = 3 * reads * (lines * (circuit.dac_j + circuit.adc_j) + 2 * count.numel() * circuit.overhead_j)
+    zero = torch.zeros_like(count)
+    return Spent(busy, zero, zero, count, 0, 0, energy)
+
+
 def _of_a_read(electrics: Electrics) -> tuple[float, float, float, float, float, float] | None:
     """Seconds that currents flow, volts, farads per crossing, and joules of DAC, ADC and the rest; None: one of them is
     not known."""

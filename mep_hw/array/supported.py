@@ -21,7 +21,7 @@ def tell_of_size(options: ArrayOptions, lines: Sequence[int]) -> None:
     if options.wires.resistive and max(lines) > LINES:
         warnings.warn(
             f"array: rows, cols: arrays of more than {LINES} lines with resistive wires take seconds whenever they are "
-            "solved and lose much of their currents; use smaller arrays, or raise refresh_every",
+            "solved and lose much of their currents; use smaller arrays, or raise solve_every",
             Notice, stacklevel=3,
         )  # fmt: skip
 

@@ -61,18 +61,18 @@ class Symmetric(Bank):
         for left in range(looks, 0, -1):
             some = (pairs - done) // left
             cost += alternate(self.drivers, some).cost() + self.drivers.read(everything).cost()
-            self._present(refresh=False)
+            self._present(solve=False)
             found.append(self.signal(1).T)
             done += some
         if found:
             self.zero = torch.stack(found).mean(0)
-        self.show(refresh=True)
+        cost += self.show(solve=True)
         self._first = self.cells.pulses.clone()
         return cost
 
     def line(self, number: int, reads: int) -> tuple[Tensor, Cost]:
         """The mean of `reads` reads of one word line, (out,), and what they took."""
-        self._present(refresh=False)
+        self._present(solve=False)
         driven = torch.zeros(1, self.cells.shape[2], dtype=self.dtype, device=self.zero.device)
         driven[0, number] = 1
         found = torch.cat([self.product(driven) for _ in range(reads)]).mean(0)

@@ -89,11 +89,11 @@ class Tile:
         self.cells = cells
         self.hold(cells)
 
-    def hold(self, cells: Tensor, refresh: bool = True) -> None:
+    def hold(self, cells: Tensor, solve: bool = True) -> None:
         """Take new conductances in siemens, of the same shape.
 
         Args:
-            refresh: solve the wires for them; else each cell keeps the share of its conductance that the terminals saw
+            solve: solve the wires for them; else each cell keeps the share of its conductance that the terminals saw
                 at the last solution, which is cheap and goes stale as cells change: see `wire_error`.
 
         Raises:
@@ -104,7 +104,7 @@ class Tile:
             raise InputError("tile", "cells shape", tuple(cells.shape), rule=rule, fix="give all cells of this tile")
         check_conductance(cells)
         held = cells.detach().double()
-        if refresh:
+        if solve:
             seen = effective_conductance(held, self.options.wires)
             self._share = torch.where(held > 0, seen / held, 1.0)
         self._take(cells)

@@ -45,7 +45,7 @@ class Tiled:
             for band in self._split(weights)
         ]
 
-    def program(self, weights: Tensor, refresh: bool = True) -> None:
+    def program(self, weights: Tensor, solve: bool = True) -> None:
         """Hold other weights (out, in) exactly, as far as the mapping goes; nothing is modelled of the writing.
 
         Raises:
@@ -57,7 +57,7 @@ class Tiled:
         parts = [[self.mapping.to_cells(part) for part in band] for band in self._split(weights)]
         for tiles, cells in zip(self.grid, parts, strict=True):
             for tile, held in zip(tiles, cells, strict=True):
-                tile.hold(held, refresh)
+                tile.hold(held, solve)
 
     def show(self, weights: Tensor) -> None:
         """Read as if the cells stood for these weights (out, in): see `Tile.show`."""
@@ -65,12 +65,12 @@ class Tiled:
             for tile, part in zip(tiles, parts, strict=True):
                 tile.show(part)
 
-    def hold(self, held: Tensor, two_sided: bool, refresh: bool) -> None:
+    def hold(self, held: Tensor, two_sided: bool, solve: bool) -> None:
         """Take what the cells hold, (arrays, out, in) in weights of the model; see `Mapping.conductances`."""
         bands = held.transpose(1, 2).split(self.rows, 1)
         for tiles, band in zip(self.grid, bands, strict=True):
             for tile, part in zip(tiles, band.split(self.cols, 2), strict=True):
-                tile.hold(self.mapping.conductances(part, two_sided), refresh)
+                tile.hold(self.mapping.conductances(part, two_sided), solve)
 
     def calibrate(self, reads: int) -> None:
         """Measure the zeros of all arrays, see `Tile.calibrate`."""

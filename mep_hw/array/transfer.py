@@ -94,10 +94,9 @@ class Transferring:
         """Pulses of the cells of both arrays, see `Bank.counted`."""
         return torch.stack([self.fast.counted, self.slow.counted])
 
-    def show(self, refresh: bool = False) -> None:
+    def show(self, solve: bool = False) -> Cost:
         """Let products see what the cells hold now, see `Bank.show`."""
-        self.fast.show(refresh)
-        self.slow.show(refresh)
+        return self.fast.show(solve) + self.slow.show(solve)
 
     def tick(self) -> None:
         """Let the time of one weight update pass."""

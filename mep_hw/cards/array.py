@@ -162,7 +162,7 @@ class ArrayOptions(Block):
     )  # fmt: skip
     slice_base: float = Field(default=4.0, gt=1, description="significance of a slice over that of the next one")
     wires: Wires = Field(default=Wires(), description="resistance of the lines")
-    refresh_every: int = Field(
+    solve_every: int = Field(
         default=1, ge=1, description="weight changes after which the effect of wires is computed anew"
     )
     calibrate_every: int = Field(

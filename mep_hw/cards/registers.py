@@ -24,11 +24,16 @@ class RegisterFormat(Block):
     )  # fmt: skip
 
     @property
+    def units(self) -> int:
+        """The highest whole number of a register; the lowest is one further from 0."""
+        return 2 ** (self.bits - 1) - 1
+
+    @property
     def low(self) -> float:
         """Lowest weight."""
-        return -(2 ** (self.bits - 1)) * self.step
+        return -(self.units + 1) * self.step
 
     @property
     def high(self) -> float:
         """Highest weight."""
-        return (2 ** (self.bits - 1) - 1) * self.step
+        return self.units * self.step

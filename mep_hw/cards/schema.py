@@ -75,7 +75,6 @@ class SettleOptions(Block):
     average: int = Field(
         default=0, ge=0, description="steps over which states are averaged after settling, where reads are noisy"
     )
-    tau_s: float | None = Field(default=None, gt=0, description="time constant of one state, in seconds; null: unknown")
 
 
 class TrainingDefaults(Block):
@@ -170,9 +169,6 @@ class BackendCard(Card):
     registers: RegisterFormat | None = Field(
         default=None, description="number format of digital weights; null: that of compute.dtype"
     )
-    bias: Literal["digital", "array"] = Field(
-        default="digital", description="where biases are held: in digital registers, or in the array as weights"
-    )
     complex_states: bool = Field(
         default=False, description="whether states may be complex numbers, as the holomorphic estimator needs"
     )
@@ -191,6 +187,17 @@ class BackendCard(Card):
     def _each_mode_once(cls, modes: tuple[WriteMode, ...]) -> tuple[WriteMode, ...]:
         if len(set(modes)) < len(modes):
             raise ValueError("must name each mode once")
+        return modes
+
+    @field_validator("write_modes")
+    @classmethod
+    def _of_weights_as_they_are_held(cls, modes: tuple[WriteMode, ...], info: ValidationInfo) -> tuple[WriteMode, ...]:
+        if "array" not in info.data:  # it was wrong itself
+            return modes
+        if info.data["array"] is None and modes != ("exact",):
+            raise ValueError("must be [exact] without an array block, as digital weights are written as they are")
+        if info.data["array"] is not None and "exact" in modes:
+            raise ValueError("must not hold exact beside an array block, whose cells take outer, row or cell")
         return modes
 
 

@@ -54,7 +54,7 @@ class Cells:
         self._up, self._down = (Tally(self._cells, generator.device) for _ in range(2))
         self.write_noise = write_noise(card)
         self.clock = Clock(card, self._stored, generator)
-        self._programmed = False
+        self._beyond = False  # whether programming or drift may have left cells beyond the bounds of pulses
         self._wrote(torch.ones_like(self.traits.stuck), self._stored)
 
     @property
@@ -64,7 +64,7 @@ class Cells:
 
     @property
     def stored(self) -> Tensor:
-        """What the cells hold, without write noise; never outside `bounds`, except after `program`."""
+        """What the cells hold, without write noise; beyond `bounds` only by `program` or drift, until a pulse comes."""
         return self._stored.view(self.shape).clone()
 
     @property
@@ -125,7 +125,7 @@ class Cells:
                 target = (target + (high - low) * deviation * normal_like(target, self.generator)).clamp(min=low)
         free = ~self.traits.stuck if where is None else where.flatten() & ~self.traits.stuck
         self._stored = torch.where(free, target, self._stored)
-        self._programmed = True
+        self._beyond = True
         self._wrote(free, aim)
 
     def weaken(self, share: Tensor) -> None:
@@ -144,7 +144,7 @@ class Cells:
         """
         up, down = flat_counts(up, "up", self.shape), flat_counts(down, "down", self.shape)
         new = pulsed(self.response, self.traits, self._stored, up, down, self.generator)
-        if self._programmed:  # such cells may be above the bound of pulses, and stay there until one comes
+        if self._beyond:
             new = torch.where(up + down > 0, new, self._stored)
         self._stored = new
         self._pulses_done(up, down)
@@ -181,6 +181,7 @@ class Cells:
         """
         moved = self.clock.wait(self._stored, seconds)
         self._stored = torch.where(self.traits.stuck, self._stored, moved)
+        self._beyond = True
 
     def tick(self, updates: int = 1) -> None:
         """Let the time of `updates` weight updates pass; only cells whose card counts a leak in updates notice."""
@@ -212,7 +213,7 @@ class Cells:
         for name, value in state.items():
             value.copy_(tensors[name])
         self.response = respond(self.card, self.traits)
-        self._programmed = bool(((self._stored < self.traits.low) | (self._stored > self.traits.high)).any())
+        self._beyond = bool(((self._stored < self.traits.low) | (self._stored > self.traits.high)).any())
         self.generator.set_state(tensors["generator"])
 
     def _pulses_done(self, up: Tensor, down: Tensor) -> None:

@@ -36,4 +36,4 @@ def disturbed(response: PulseResponse, traits: Traits, weight: Tensor, up: Tenso
 
     for _ in range(steps):
         held = moved(moved(held, 0.5), 1.0)
-    return torch.where(touched, held, weight)  # programmed cells may be beyond the bound of pulses, and stay there
+    return torch.where(touched, held, weight)  # others may be beyond the bounds of pulses, and stay there

@@ -4,7 +4,8 @@ Weights and conductances: r = (w - w_min) / (w_max - w_min) with the card's nomi
 law with these clamps, the programming polynomial and the 1/f read noise are those of Nandakumar et al., ICECS 2019, and
 Joshi et al., Nat. Commun. 11, 2473 (2020), for doped Ge2Sb2Te5 cells, in the form in which aihwkit holds them.
 
-Not valid below a thousandth of full scale, where the fits of phase-change cells have no data and are held constant.
+Not valid near no conductance, where the fits of phase-change cells have no data: r^exponent of the read noise is held
+at a thousandth and above, and ln r of the drift at that of 1e-7.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from torch import Tensor
 from mep_hw.cards.physics import LogTime, OneOverF, Polynomial, PowerLaw, Programming, ReadNoise, Retention, Saturating
 from mep_hw.cells.pulses import normal_like
 
-_SMALLEST = 1e-3  # share of full scale below which r^-exponent and ln r are held
+_LEAST_POWER = 1e-3  # of r^exponent, by which relative read noise is divided
+_LEAST_SHARE = 1e-7  # of full scale: least r of which a logarithm is taken
 
 
 def programming_deviation(law: Programming, share: Tensor) -> Tensor | None:
@@ -36,12 +38,12 @@ def read_deviation(law: ReadNoise, share: Tensor, written: Tensor, age: Tensor) 
         age: seconds since then.
     """
     if isinstance(law, OneOverF):
-        relative = (law.q.value / written.clamp(min=0).pow(law.exponent.value).clamp(min=_SMALLEST)).clamp(
+        relative = (law.q.value / written.clamp(min=0).pow(law.exponent.value).clamp(min=_LEAST_POWER)).clamp(
             max=law.q_max.value
         )
         t_read = law.t_read.value
-        octaves = ((age + law.t0.value + t_read) / (2 * t_read)).log().clamp(min=0)
-        return share.abs() * relative * octaves.sqrt()
+        logs = ((age + law.t0.value + t_read) / (2 * t_read)).log().clamp(min=0)
+        return share.abs() * relative * logs.sqrt()
     return _saturating(law, share) if isinstance(law, Saturating) else None
 
 
@@ -49,7 +51,7 @@ def fate(law: Retention, written: Tensor, generator: torch.Generator) -> Tensor:
     """What is drawn at writing and decides how the cell drifts: nu of a power law, xi of log-time; r = `written`."""
     xi = normal_like(written, generator)
     if isinstance(law, PowerLaw):
-        log = written.clamp(min=1e-7).log()
+        log = written.clamp(min=_LEAST_SHARE).log()
         mean = (law.nu_slope.value * log + law.nu_offset.value).clamp(law.nu_low.value, law.nu_high.value)
         deviation = law.spread_slope.value * log + law.spread_offset.value
         return (mean + deviation.clamp(law.spread_low.value, law.spread_high.value) * xi).abs()

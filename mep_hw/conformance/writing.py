@@ -7,6 +7,7 @@ takes the much smaller ones of late training shows in what it learns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -96,9 +97,12 @@ def bounds(subject: Subject) -> Iterator[Finding]:
 def cost(subject: Subject) -> Iterator[Finding]:
     """What `apply` and `apply_bias` report is what `predict` said, and what is unknown stays unknown in a sum."""
     run = start(subject, problem("mlp"))
+    array = subject.card.array
     for c, what, update in _changes(run, "mlp"):
         schedule = subject.schedule(run.machine, c, update)
         predicted = predict(schedule, subject.card, subject.device)
+        if array is not None and array.calibrate_every:  # comes on top of schedules, whenever it is due
+            predicted = replace(predicted, time_s=None, energy_j=None, reads=None)
         yield from _compare(what, predicted, run.machine.apply(c, schedule), subject.exact)
     for layer, bias in enumerate(run.machine.biases, start=1):
         if bias is not None:
@@ -124,12 +128,9 @@ def biases(subject: Subject) -> Iterator[Finding]:
         moved, wanted = new - old, change.double().cpu()
         if n != layer:
             yield fact(f"biases {n}: left alone by a change of layer {layer}", not bool(moved.any()))
-        elif subject.card.bias == "digital":
+        else:
             worst = float((moved - wanted).abs().max())
             yield at_most(f"biases {n}: realised minus intended", worst, rounding(run.machine, 1.0))
-        else:
-            cosine = float((moved * wanted).sum() / (moved.norm() * wanted.norm()))
-            yield at_least(f"biases {n}: cosine of realised and intended change", cosine, subject.bars.apply_cosine)
     shift = run.machine.settle(run.inputs).output.double() - free.output.double()
     cosine = float((shift.mean(0) * change).sum() / (shift.mean(0).norm() * change.double().norm()))
     yield at_least("cosine of the output's shift and the change of its bias", cosine, 0.9)

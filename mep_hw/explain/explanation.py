@@ -35,7 +35,8 @@ UNITS = {"time": "s", "energy": "J", "wear": "pulses"}
 
 @dataclass(frozen=True)
 class Headroom:
-    """Weights that the change would put beyond `low` and `high`, the range of the device: how many, and their share."""
+    """Weights that the change would put beyond `low` and `high`, the range of cells or registers: how many, and their
+    share."""
 
     low: float | None
     high: float | None
@@ -83,8 +84,9 @@ def explain(
     finite(total)
     weights = torch.zeros_like(total) if held is None else held.flatten(1).to(total)
     modes, options = eligible(backend, device), backend.array
+    headroom = None if held is None else _headroom(weights + total, backend, device)
     if options is None or device is None or modes[0] == "exact":
-        return _registers(total, modes[0], backend, device, weights, budget)
+        return _registers(total, modes[0], backend, device, weights, headroom, budget)
     if options.transfer is not None:
         rule, fix = "leaves nothing to choose: updates are outer products into the fast array", "leave it out"
         raise ScheduleError(f"backend {backend.name}", "array.transfer", "given", rule=rule, fix=fix)
@@ -101,7 +103,7 @@ def explain(
         _forms(found, total, backend, options, device, weights, budget), fitting[0] if fitting else None,
         _why(fitting, order, found, options, device), known.assumed, known.unknown,
         () if not fitting else _swings(fitting[0], modes, found, backend, options, device),
-        None if held is None else _headroom(weights + total, backend, device),
+        headroom,
         () if best is None or best.pulses is None else exchanges(best.pulses),
     )  # fmt: skip
 
@@ -123,8 +125,9 @@ def _forms(
 
 
 def _registers(
-    total: Tensor, mode: WriteMode, backend: BackendCard, device: DeviceCard | None, held: Tensor, budget: Budget | None
-) -> Explanation:
+    total: Tensor, mode: WriteMode, backend: BackendCard, device: DeviceCard | None, held: Tensor,
+    headroom: Headroom | None, budget: Budget | None,
+) -> Explanation:  # fmt: skip
     """Of a machine whose weights are numbers: what rounding to its registers leaves, and what that misses."""
     made, size = choose(total, backend, device, torch.Generator().manual_seed(0)), float(total.double().norm())
     left = torch.zeros_like(total) if made.left is None else dense(made.left)
@@ -134,7 +137,7 @@ def _registers(
     error, rest = (value / size if size else None for value in (off, float(left.double().norm())))
     row = Form(mode, cost=found.cost, error=error, left=rest, over=over)
     why = f"{mode} exceeds the budget" if over else f"{mode}: weights are numbers in this machine"
-    return Explanation((row,), None if over else mode, why)
+    return Explanation((row,), None if over else mode, why, headroom=headroom)
 
 
 def _why(
@@ -174,7 +177,7 @@ def _swings(
     return swings(compared, chosen, backend, options, device)
 
 
-def _headroom(wanted: Tensor, backend: BackendCard, device: DeviceCard) -> Headroom | None:
+def _headroom(wanted: Tensor, backend: BackendCard, device: DeviceCard | None) -> Headroom | None:
     low, high = weight_range(backend, device)
     if low is None and high is None:
         return None

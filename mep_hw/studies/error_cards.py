@@ -17,7 +17,7 @@ BACKEND, DEVICE = "crossbar", "ecram"
 ORIGIN = "set by the study of error sources"
 STEP = 0.0002  # weight units
 # Of the array, what is no error:
-KEPT = "rows", "cols", "scale", "scale_by", "pairing", "refresh_every", "writing", "circuit", "assumed"
+KEPT = "rows", "cols", "scale", "scale_by", "pairing", "solve_every", "writing", "circuit", "assumed"
 G_MIN, G_MAX = 0.25e-6, 25e-6  # siemens, as of phase-change cells: without a range, wires have no meaning
 
 Block = dict[str, Any]

@@ -2,7 +2,7 @@
 
 `settle` and not a matrix product is the contract, because a fused kernel, a neuromorphic chip and an FPGA own the whole
 loop. A substrate that only offers products gives `couple` and `couple_back` to `mep_hw.settle`. Biases are digital
-registers here, shared by all substrates whose card says `bias: digital`.
+registers here, whatever holds the weights.
 """
 
 from __future__ import annotations

@@ -49,20 +49,12 @@ class Crossbar(Substrate):
     """
 
     def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
-        super().__init__(model, backend, device, seed)
         if backend.array is None or device is None:
             field = "array" if backend.array is None else "device"
             rule, fix = "is needed to hold weights in cells", f"give the card one, or use --{field} where there is one"
             raise CapabilityError(f"backend {backend.name}", field, None, rule=rule, fix=fix)
-        for field, wrong in (
-            ("write_modes", "exact" in backend.write_modes), ("bias", backend.bias == "array"),
-            ("complex_states", backend.complex_states),
-        ):  # fmt: skip
-            if wrong:
-                rule, fix = "is not for cells in arrays", "use outer, row or cell; bias digital; complex_states false"
-                value = getattr(backend, field)
-                raise CapabilityError(f"backend {backend.name}", field, value, rule=rule, fix=fix)
-        _check_transfer(backend)
+        _check(backend)
+        super().__init__(model, backend, device, seed)
         self.cards: list[BackendCard] = []
         self.banks: list[AnyBank | None] = []
         for coupling, weights in zip(model.couplings, model.weights, strict=True):
@@ -131,7 +123,7 @@ class Crossbar(Substrate):
             return Cost.none()
         cost = reduce(add, [self._execute(coupling, bank, cycle) for cycle in schedule.cycles])
         bank.tick()
-        bank.show()
+        cost += bank.show()  # calibration has its reads
         before, self._worn = self._worn, known_max([self._worn, bank.wear()])
         return replace(cost, wear_max=None if before is None or self._worn is None else self._worn - before)
 
@@ -227,8 +219,15 @@ def _each(phase: Phase, rows: int) -> Phase:
     return phase.repeat_interleave(rows) if isinstance(phase, Tensor) and rows > 1 else phase
 
 
-def _check_transfer(card: BackendCard) -> None:
-    """Raises CapabilityError where a fast array would get no outer products."""
+def _check(card: BackendCard) -> None:
+    """Raises CapabilityError for what such arrays are not, or where a fast array would get no outer products."""
+    place = card.compute.torch_device
+    for field, value, wrong, fix in (
+        ("complex_states", card.complex_states, card.complex_states, "set complex_states to false"),
+        ("compute.torch_device", place, torch.device(place).type != "cpu", "arrays are simulated on the cpu"),
+    ):
+        if wrong:
+            raise CapabilityError(f"backend {card.name}", field, value, rule="is not for cells in arrays", fix=fix)
     if card.array is not None and card.array.transfer is not None and "outer" not in card.write_modes:
         raise CapabilityError(
             f"backend {card.name}", "write_modes", ", ".join(card.write_modes),

@@ -15,29 +15,37 @@ from mep_hw.substrates.base import Substrate
 
 
 class Digital(Substrate):
-    """Weights in registers, and the products of both directions computed from them."""
+    """Weights in registers, and the products of both directions computed from them.
+
+    Raises:
+        CapabilityError: the card has an array, or registers that cannot hold the initial weights.
+    """
 
     def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
         if backend.array is not None:
             rule, fix = "this substrate holds weights in registers", "leave array out, or name an analog substrate"
             raise CapabilityError(f"backend {backend.name}", "array", rule=rule, fix=fix)
         super().__init__(model, backend, device, seed)
-        self.weights = [self._held(w) for w in model.weights]
+        self.weights = [self._written(c, w) for c, w in enumerate(model.weights)]
 
     def apply(self, coupling: int, schedule: Schedule) -> Cost:
         changes = self.register_changes(schedule)
         self.check_shape(coupling, schedule)
         for change in changes:
             add_into_(self.weights[coupling], change)
-        if self.backend.registers is not None:
-            self.weights[coupling] = self._held(self.weights[coupling])
+        self.weights[coupling] = self._held(self.weights[coupling])
         return predict(schedule, self.backend, self.device)
 
     def read(self, coupling: int) -> Tensor:
         return self.weights[coupling].clone()
 
     def write(self, coupling: int, weights: Tensor) -> Cost:
-        self.weights[coupling] = self._held(weights)
+        """Set the weights of one coupling.
+
+        Raises:
+            CapabilityError: registers of the card's format cannot hold them; the old ones are kept.
+        """
+        self.weights[coupling] = self._written(coupling, weights)
         return Cost(cycles=1)
 
     def couple(self, c: int, source: Tensor, add: Tensor | None) -> Tensor:
@@ -50,10 +58,24 @@ class Digital(Substrate):
         """E, or E + beta C in a nudged phase, with the weights held; (rows,)."""
         return total_energy(self.model, self.weights, self.biases, state, x, nudge)
 
+    def _written(self, coupling: int, weights: Tensor) -> Tensor:
+        """The weights as registers hold them; refuses those beyond the range."""
+        exact, form = self.tensor(weights), self.backend.registers
+        if form is not None:
+            steps = (exact / form.step).round_()
+            if float(steps.min()) < -form.units - 1 or float(steps.max()) > form.units:
+                name, largest = self.model.couplings[coupling].name, float(exact.abs().max())
+                raise CapabilityError(
+                    f"backend {self.backend.name}", "registers", f"{form.bits} bits, step {form.step:g}",
+                    rule=f"hold {form.low:g} to {form.high:g}, and coupling {name} has a weight of size {largest:g}",
+                    fix="take a larger step or more bits, or start from smaller weights",
+                )  # fmt: skip
+        return self._held(exact)
+
     def _held(self, weights: Tensor) -> Tensor:
-        """What registers of the card's format hold for them."""
-        held, form = self.tensor(weights), self.backend.registers
-        return held if form is None else (held / form.step).round_().mul_(form.step).clamp_(form.low, form.high)
+        """What registers of the card's format come to, which saturate: as by a cell, what is beyond is given up."""
+        form = self.backend.registers
+        return weights if form is None else (weights / form.step).round_().mul_(form.step).clamp_(form.low, form.high)
 
     def _as(self, c: int, value: Tensor) -> Tensor:
         weight = self.weights[c]

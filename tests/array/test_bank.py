@@ -102,7 +102,7 @@ def test_writing_coarse_and_uneven_cells_brings_them_closer(name: str) -> None:
 def test_wires_show_and_go_stale_between_refreshes(pairing: str) -> None:
     cells = alike("fefet")
     ideal, wired = (
-        bank(cells, rows=16, cols=16, pairing=pairing, wires={"word_ohm": w, "bit_ohm": w}, refresh_every=3)
+        bank(cells, rows=16, cols=16, pairing=pairing, wires={"word_ohm": w, "bit_ohm": w}, solve_every=3)
         for w in (1e-6, 2e3)
     )
     held, x = drawn(0.25), torch.rand(2, 9, dtype=F64)
@@ -124,7 +124,7 @@ def test_wires_show_and_go_stale_between_refreshes(pairing: str) -> None:
 def test_a_bank_comes_back_with_noise_wear_and_wires() -> None:
     def build(seed: int) -> Bank:
         return Bank(
-            options(wires={"word_ohm": 5.0, "bit_ohm": 5.0}, refresh_every=2), device("fefet"), SHAPE,
+            options(wires={"word_ohm": 5.0, "bit_ohm": 5.0}, solve_every=2), device("fefet"), SHAPE,
             torch.Generator().manual_seed(seed), F64,
         )  # fmt: skip
 
@@ -165,6 +165,6 @@ def test_pairs_written_anew_keep_what_drives_say() -> None:
     assert made.gain > 1.05
     before = made.held.clone()
     made.refresh(Refresh(0.001, 5))
-    made.show(refresh=True)
+    made.show(solve=True)
     size = float((made.held * before).sum() / before.square().sum())
     assert size == pytest.approx(1.0, abs=0.1)

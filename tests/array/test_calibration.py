@@ -9,9 +9,13 @@ from helpers import card
 from torch import Tensor
 
 import mep_hw
+from mep_hw import conformance
+from mep_hw import machine as machines
 from mep_hw.array.bank import READS, Bank
 from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE
+from mep_hw.cards import load_device
 from mep_hw.cards.array import ArrayOptions
+from mep_hw.compiler import compile
 from mep_hw.gradcheck import gradient_check
 from mep_hw.schedule import Row
 
@@ -67,6 +71,22 @@ def test_it_is_done_anew_after_so_many_changes_of_weights() -> None:
     assert errors[2] < 1e-12 and errors[3] == pytest.approx(one, rel=1e-6)
 
 
+def test_its_reads_are_in_the_cost_of_the_update_that_it_follows() -> None:
+    update = torch.full((3, 4), 0.01)
+    found: list[float | None] = []
+    for every in (0, 2):
+        backend = card("crossbar", array__calibrate_every=every, write_modes=["row"])
+        array = machines.build(mep_hw.mlp(4, 3), backend, load_device("ecram"), 0)
+        schedule = compile(update, None, array.card_of(0), array.device)
+        costs = [array.apply(0, schedule) for _ in range(3)]
+        found += [cost.reads for cost in costs]
+        times = [cost.time_s for cost in costs]
+        assert None not in times and (times[1] > times[0]) == bool(every)  # type: ignore[operator]
+    assert found == [0, 0, 0, 0, 6 * READS, 0]
+    report = conformance.run(card("crossbar", array__calibrate_every=2), ["cost"])
+    assert report.ok, report.outcomes
+
+
 def test_gains_are_not_corrected() -> None:
     side: dict[str, object] = {"adc": {"gain_sd": 0.1, "offset": 0.2}}
     made, wanted = bank(1, side, (30, 40)), bank(0, {"adc": {"gain_sd": 0.1}}, (30, 40))
@@ -85,7 +105,7 @@ def test_a_calibration_comes_back_from_a_snapshot() -> None:
     side: dict[str, object] = {"adc": {"offset_sd": 0.1, "noise_sd": 0.1}}
     one, other = bank(2, side), bank(2, side)
     one.show()  # one change since the last calibration
-    other.show(refresh=True)  # others draw other numbers
+    other.show(solve=True)  # others draw other numbers
     other.restore({name: value.clone() for name, value in one.snapshot().items()})
     x, y = torch.rand(3, 90, dtype=F64), torch.rand(3, 60, dtype=F64)
     for _ in range(2):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import mep_hw
 from mep_hw import machine as machines
-from mep_hw.array.bank import Bank
+from mep_hw.array.bank import READS, Bank
 from mep_hw.array.sliced import Sliced
 from mep_hw.cards import load_device
 from mep_hw.cards.array import ArrayOptions
@@ -80,6 +80,14 @@ def test_writing_again_and_again_does_not_fill_the_lesser_slices() -> None:
         assert float((made.weights - before - change).abs().max()) < 0.01 / 4 + 1e-6
     assert float(made.banks[1].weights.abs().max()) < 0.2
     assert done.pulses is not None and done.cycles is not None and done.cycles >= 2
+
+
+def test_the_look_at_what_a_slice_missed_is_counted() -> None:
+    """Cells that are at their targets are read once by write and verify, and then for the slices that follow."""
+    made = sliced("gokmen-vlasov", 2, cells={"spread": None, "noise": None})
+    cost = made.verify(Cell(torch.zeros(SHAPE, dtype=F64), 0.01, 10))
+    lines = 30 // 2  # of each array
+    assert cost.reads == 2 * lines * (1 + READS) and cost.pulses == 0
 
 
 def test_slices_come_back_from_a_snapshot() -> None:

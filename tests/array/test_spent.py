@@ -13,7 +13,7 @@ from voltages import BITS, F64, IN, OUT, PAIRS, PLACE, WORDS, outer_voltages, ro
 from mep_hw.array.drivers import Drivers
 from mep_hw.array.electrics import Electrics, electrics
 from mep_hw.array.layout import Layout, shares
-from mep_hw.array.spent import of_read
+from mep_hw.array.spent import of_calibration, of_read
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
@@ -127,6 +127,18 @@ def test_reads_are_conversions_lines_and_currents() -> None:
     product = v**2 * IN * (t * siemens + CIRCUIT["line_f"])
     product += len(WORDS) * OUT * CIRCUIT["dac_j"] + len(BITS) * (IN * CIRCUIT["adc_j"] + len(WORDS) * more)
     assert some.energy_j == pytest.approx(2 * 2 * product) and some.cost().reads == 4
+
+
+def test_calibration_is_conversions_of_all_lines_in_every_phase_and_direction() -> None:
+    """By hand: arrays of 5, 4 word lines x 3, 2 bit lines; each line is converted on both sides of both directions."""
+    found = electrics(options(), known())
+    spent = of_calibration(2, PLACE, found)
+    lines = sum(w + b for w in WORDS for b in BITS)
+    conversions = lines * (CIRCUIT["dac_j"] + CIRCUIT["adc_j"]) + 2 * 4 * CIRCUIT["overhead_j"]
+    assert spent.energy_j == pytest.approx(3 * 2 * conversions)
+    assert spent.cost().reads == 3 * 2 * 2 and spent.cost().time_s == pytest.approx(12 * CIRCUIT["read_s"])
+    unknown = of_calibration(2, PLACE, electrics(options(circuit={"read_s": 1e-6}), known()))
+    assert unknown.energy_j is None and unknown.busy_s is not None
 
 
 def test_what_is_assumed_is_told_and_what_is_not_known_stays_unknown() -> None:

@@ -103,7 +103,7 @@ def test_wires_that_are_not_solved_again_go_stale() -> None:
     held, change = weights(16, 16).T, 0.05 * normal(16, 16, seed=9)
     tile = Tile(options(wires=wires), m, m.to_cells(held), torch.Generator(), F64)
     assert tile.wire_error() < 1e-12
-    tile.hold(m.to_cells((held + change).clamp(-1, 1)), refresh=False)
+    tile.hold(m.to_cells((held + change).clamp(-1, 1)), solve=False)
     stale = tile.wire_error()
     x, moved = torch.eye(16, dtype=F64), m.to_cells((held + change).clamp(-1, 1))
     true = Tile(options(wires=wires), m, moved, torch.Generator(), F64).product(x)
@@ -186,7 +186,7 @@ def test_a_seed_is_the_whole_of_chance() -> None:
 def test_a_snapshot_brings_back_stale_wires_too() -> None:
     real = {"wires": {"word_ohm": 500.0, "bit_ohm": 500.0}, "forward": {"adc": {"gain_sd": 0.1, "noise_sd": 0.1}}}
     first = tiled(weights(20, 20), **real)
-    first.program(weights(20, 20) * 0.5, refresh=False)
+    first.program(weights(20, 20) * 0.5, solve=False)
     kept, state = first.snapshot(), first.grid[0][0].generator.get_state()
     expected = first.product(normal(3, 20))
     second = tiled(weights(20, 20).flip(0), **real)

@@ -93,12 +93,12 @@ def test_a_pulse_moves_each_cell_by_its_share_of_the_voltage_to_the_exponent(pai
 
 
 def test_steps_go_stale_with_the_wires_and_come_back_from_a_snapshot() -> None:
-    made = bank(2.0, refresh_every=2)
+    made = bank(2.0, solve_every=2)
     first = made._steps  # pyright: ignore[reportPrivateUsage]
     made.pulse(Row(torch.full(SHAPE, 40, dtype=torch.int32)))
     made.show()
     assert made._steps is first  # pyright: ignore[reportPrivateUsage]
-    again = bank(2.0, refresh_every=2)
+    again = bank(2.0, solve_every=2)
     again.restore({name: value.clone() for name, value in made.snapshot().items()})
     for each in (made, again):
         each.pulse(Row(torch.full(SHAPE, 4, dtype=torch.int32)))

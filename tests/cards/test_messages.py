@@ -51,6 +51,12 @@ def backend_message(folder: Path, old: str, new: str) -> str:
         ("[exact]", "[exact, fast]", "my.yaml: write_modes.1 = fast: must be 'exact', 'outer', 'row' or 'cell'; it"),
         ("[exact]", "exact", "my.yaml: write_modes = exact: must be a list; it means"),
         ("[exact]", "[]", "my.yaml: write_modes = []: must not be empty; it means"),
+        ("[exact]", "[cell]", "my.yaml: write_modes = ['cell']: must be [exact] without an array block, as digital"),
+        (
+            "write_modes: [exact]",
+            "array: {rows: 8, cols: 8}\nwrite_modes: [row, exact]",
+            "my.yaml: write_modes = ['row', 'exact']: must not hold exact beside an array block, whose cells take",
+        ),
         ("[exact]", "[exact, exact]", "my.yaml: write_modes = ['exact', 'exact']: must name each mode once; it means"),
         ("summary: Fast", 'summary: ""  # Fast', "my.yaml: summary = : must not be empty; it means"),
         ("name: cpu", "name: My Chip", "my.yaml: name = My Chip: must match ^[a-z0-9][a-z0-9_-]*$; it means"),
@@ -101,7 +107,7 @@ def test_impossible_arrays(tmp_path: Path, old: str, new: str, message: str) -> 
 
 def test_an_array_is_ideal_where_nothing_is_said(tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
-    path.write_text(CPU.replace("settle:", ARRAY, 1), encoding="utf-8")
+    path.write_text(CPU.replace("settle:", ARRAY, 1).replace("[exact]", "[row]"), encoding="utf-8")
     array = load_backend(path).array
     assert array is not None and array.forward.adc.bits == 8 and array.wires.solution == "exact"
     assert array.forward.dac == array.transposed.adc == Converter() and Converter().bits is None
@@ -114,7 +120,7 @@ def test_unknown_key_gets_a_guess_and_the_known_ones(tmp_path: Path) -> None:
         "my.yaml: settle.tolerence = 1e-05: is not a known key; did you mean 'tolerance'? "
         "known keys are free_sweeps, nudged_sweeps, tolerance, "
     )
-    message = backend_message(tmp_path, "bias: digital", "zebra: 1")
+    message = backend_message(tmp_path, "complex_states:", "zebra: 1\ncomplex_states:")
     assert message.startswith("my.yaml: zebra = 1: is not a known key; known keys are schema, name, summary, ")
 
 

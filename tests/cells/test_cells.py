@@ -142,6 +142,25 @@ def test_a_cell_above_its_pulse_bound_stays_until_a_pulse_comes() -> None:
     assert bool((made.stored[:1000] <= made.bounds[1][:1000]).all())
 
 
+def test_a_cell_that_drifted_beyond_its_bounds_stays_until_a_pulse_comes_also_after_a_restart() -> None:
+    rising = {
+        "law": "log-time", "rate": quantity(0.05), "rate_spread": quantity(0.1), "t0": quantity(1.0),
+        "full_scale": quantity(1.0),
+    }  # fmt: skip
+    card = device("gokmen-vlasov", retention=rising)
+    made, again = at(card, 0.9, 500), cells(card, 500, seed=1)
+    made.wait(1e6)
+    assert 0.2 < float((made.stored > made.bounds[1]).double().mean())
+    again.restore(made.snapshot())
+    before, first = made.stored, counts((500,), 0)
+    first[:250] = 1
+    for one in (made, again):
+        one.pulse(first, counts((500,), 0))
+        assert torch.equal(one.stored[250:], before[250:])
+        assert bool((one.stored[:250] <= one.bounds[1][:250]).all())
+    assert torch.equal(made.stored, again.stored)
+
+
 def test_wear_counts_every_pulse() -> None:
     made = at(device("fefet", electrical__endurance=1e6), 0.0, 6)
     up, down = torch.arange(6), 2 * torch.arange(6)

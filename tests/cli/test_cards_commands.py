@@ -62,7 +62,7 @@ def test_show_has_every_field_with_value_and_meaning(capsys: pytest.CaptureFixtu
         assert name in words
     assert repr(card.conformance.apply_cosine) in words["conformance.apply_cosine"]  # not rounded to 1
     assert "passes over the training samples" in words["training.epochs"]
-    assert "null" in words["settle.tau_s"]
+    assert "null" in words["settle.euler_step"]
 
 
 def test_show_tells_unit_and_source_of_a_quantity(capsys: pytest.CaptureFixture[str]) -> None:

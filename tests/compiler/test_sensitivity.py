@@ -58,13 +58,13 @@ def test_a_figure_that_vanishes_moves_without_bound() -> None:
         ("training.betta", "training.betta: there is no key betta; did you mean 'beta'? there are rule, lr"),
         ("training.beta.value", "training.beta.value: there is no key value; end the path before it"),
         ("training.epochs", "training.epochs = 20: must be a number with a point"),
-        ("settle.tau_s", "settle.tau_s = None: must be a number with a point"),
+        ("settle.euler_step", "settle.euler_step = None: must be a number with a point"),
         ("training.momentum", "training.momentum = 1.8: must be < 1"),
     ],
 )
 def test_what_cannot_be_varied_is_refused(path: str, message: str) -> None:
     data = load_backend("crossbar").model_dump()
-    data["settle"]["tau_s"] = None
+    data["settle"]["euler_step"] = None
     with pytest.raises(CardError) as caught:
         sensitivity(squared, BackendCard.model_validate(data), [path])
     assert message in str(caught.value)

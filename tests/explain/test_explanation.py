@@ -112,6 +112,15 @@ def test_registers_are_explained_by_what_rounding_leaves() -> None:
     assert drawn.error == 0 and drawn.left is not None and left < drawn.left < 2 * left  # carried on all the same
 
 
+def test_headroom_of_registers_counts_what_would_saturate() -> None:
+    backend = card("cpu", registers={"bits": 4, "step": 0.1})
+    held, change = torch.tensor([[0.6, -0.7, 0.0]]), torch.tensor([[0.2, -0.2, 0.2]])
+    room = explain(change, None, backend, None, held).headroom
+    assert room is not None and (room.low, room.high) == pytest.approx((-0.8, 0.7))
+    assert room.cells == 2 and room.share == pytest.approx(2 / 3)
+    assert explain(change, None, card("cpu"), None, held).headroom is None
+
+
 def test_sensitivity_is_that_of_the_formulas() -> None:
     """The time of pulses is slots (width + gap); the energy without wires, half-selection apart, goes with V^2."""
     backend, device = arrays(array__writing__minimise="time"), pulsed()

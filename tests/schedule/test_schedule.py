@@ -7,6 +7,7 @@ import torch
 from helpers import card, machine
 from problems import problem
 
+from mep_hw.cards import load_device
 from mep_hw.compiler import compile, predict
 from mep_hw.errors import ScheduleError
 from mep_hw.outersum import OuterSum, Update, dense
@@ -42,8 +43,8 @@ def test_convolution_updates_keep_their_shape() -> None:
 
 
 def test_a_machine_without_exact_writes_is_refused() -> None:
-    with pytest.raises(ScheduleError, match="backend cpu: write_modes = outer, row"):
-        compile(FULL, None, card(write_modes=["outer", "row"]), None)
+    with pytest.raises(ScheduleError, match="backend crossbar: write_modes = outer, row"):
+        compile(FULL, None, card("crossbar", write_modes=["outer", "row"]), load_device("flash-sonos"))
 
 
 def test_costs_add_and_what_is_unknown_stays_unknown() -> None:

@@ -11,6 +11,7 @@ from helpers import card, machine
 from problems import problem
 from torch import Tensor
 
+from mep_hw.array.scale import weight_range
 from mep_hw.compiler import compile
 from mep_hw.errors import CapabilityError, CardError
 from mep_hw.model import Model, mlp
@@ -75,7 +76,33 @@ def test_an_unknown_cycle_is_refused_before_anything_changes(build: Callable[[Mo
 @pytest.mark.parametrize("name", NAMES)
 def test_an_array_that_would_be_ignored_is_refused(name: str) -> None:
     with pytest.raises(CapabilityError, match=f"backend {name}: array: this substrate holds weights in registers"):
-        machine(problem("mlp").model, name, array={"rows": 64, "cols": 64})
+        machine(problem("mlp").model, name, array={"rows": 64, "cols": 64}, write_modes=["row"])
+
+
+def test_registers_that_cannot_hold_the_weights_they_are_given_are_refused() -> None:
+    model = mlp(3, 2)
+    model.weights[0].copy_(torch.tensor([[0.5, -0.52, 0.1], [0.0, 0.2, -0.3]]))
+    message = "backend cpu: registers = 8 bits, step 0.004: hold -0.512 to 0.508, and coupling 1 has .* size 0.52"
+    with pytest.raises(CapabilityError, match=message):
+        machine(model, registers={"bits": 8, "step": 0.004})
+    model.weights[0][0, 1] = -0.513  # rounded to the lowest
+    substrate = machine(model, registers={"bits": 8, "step": 0.004})
+    held = substrate.read(0)
+    assert float(held.min()) == pytest.approx(-0.512)
+    with pytest.raises(CapabilityError, match="coupling 1 has a weight of size 2; "):
+        substrate.write(0, torch.full((2, 3), 2.0))
+    assert torch.equal(substrate.read(0), held)
+
+
+def test_updates_beyond_the_range_of_registers_saturate_and_come_back_from_storage() -> None:
+    substrate = machine(mlp(3, 2), registers={"bits": 4, "step": 0.3})
+    for change, bound in ((9.0, 2.1), (-30.0, -2.4)):
+        substrate.apply(0, schedule(torch.full((2, 3), change)))
+        assert torch.allclose(substrate.read(0), torch.tensor(bound), rtol=1e-6)
+        saved = substrate.snapshot()
+        substrate.restore(saved)
+        assert torch.equal(substrate.read(0), saved["held.1"])
+        assert weight_range(substrate.backend, None) == pytest.approx((-2.4, 2.1))
 
 
 def test_read_and_write_copy(build: Callable[[Model], Substrate]) -> None:
