@@ -26,7 +26,6 @@ from mep_hw.cells.laws import programming_deviation
 from mep_hw.cells.many import pulsed
 from mep_hw.cells.pulses import normal_like, one_by_one
 from mep_hw.cells.respond import respond
-from mep_hw.cells.tally import Tally
 from mep_hw.cells.traits import draw, write_noise
 from mep_hw.errors import CapabilityError, CheckpointError
 
@@ -51,7 +50,7 @@ class Cells:
         zero = torch.zeros(self._cells, dtype=dtype, device=generator.device)
         self._stored = zero.clamp(self.traits.low, self.traits.high)
         self._offset = zero.clone()  # write noise
-        self._up, self._down = (Tally(self._cells, generator.device) for _ in range(2))
+        self._up, self._down = torch.zeros(2, self._cells, dtype=torch.int64, device=generator.device)
         self.write_noise = write_noise(card)
         self.clock = Clock(card, self._stored, generator)
         self._beyond = False  # whether programming or drift may have left cells beyond the bounds of pulses
@@ -80,17 +79,17 @@ class Cells:
     @property
     def up_count(self) -> Tensor:
         """Up pulses that each cell has had, int64."""
-        return self._up.total().view(self.shape).clone()
+        return self._up.view(self.shape).clone()
 
     @property
     def down_count(self) -> Tensor:
         """Down pulses that each cell has had, int64."""
-        return self._down.total().view(self.shape).clone()
+        return self._down.view(self.shape).clone()
 
     @property
     def pulses(self) -> Tensor:
         """Pulses that each cell has had in both directions, int64."""
-        return (self._up.total() + self._down.total()).view(self.shape)
+        return (self._up + self._down).view(self.shape)
 
     def set(self, weights: Tensor) -> None:
         """Put the cells at `weights`, held within their bounds, without programming error and without pulses."""
@@ -189,11 +188,6 @@ class Cells:
             moved = self.clock.tick(self._stored, updates).clamp(self.traits.low, self.traits.high)
             self._stored = torch.where(self.traits.stuck, self._stored, moved)
 
-    def wear(self) -> Tensor | None:
-        """Pulses of each cell as a share of its endurance; None: the card does not know it."""
-        endurance = self.card.electrical.endurance.value
-        return None if endurance is None else self.pulses / endurance
-
     def snapshot(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs to go on bit for bit, the generator's state included."""
         tensors = {name: value.clone() for name, value in self._state().items()}
@@ -217,8 +211,8 @@ class Cells:
         self.generator.set_state(tensors["generator"])
 
     def _pulses_done(self, up: Tensor, down: Tensor) -> None:
-        self._up.add(up)
-        self._down.add(down)
+        self._up += up
+        self._down += down
         if self.write_noise or self.clock.notices:
             self._wrote(up + down > 0, self._stored)
 
@@ -233,5 +227,5 @@ class Cells:
     def _state(self) -> dict[str, Tensor]:
         t = self.traits
         own = {"low": t.low, "high": t.high, "step_up": t.up, "step_down": t.down, "stuck": t.stuck}
-        now = {"stored": self._stored, "offset": self._offset, "up": self._up.total(), "down": self._down.total()}
+        now = {"stored": self._stored, "offset": self._offset, "up": self._up, "down": self._down}
         return own | {f"extra.{name}": value for name, value in t.extra.items()} | now | self.clock.tensors()

@@ -114,11 +114,18 @@ class Substrate(ABC):
         """Pulses that each cell of all arrays has had since it was programmed, int64; None: there are no cells."""
         return None
 
+    def write_bias(self, layer: int, values: Tensor) -> None:
+        """Set the bias registers of layer `layer` (counted from 1).
+
+        Raises:
+            CapabilityError: the layer has none.
+        """
+        held = self._bias(layer)
+        self.biases[layer - 1] = self.tensor(values).reshape(held.shape)
+
     def apply_bias(self, layer: int, schedule: Schedule) -> Cost:
         """Execute `schedule` on the bias registers of layer `layer` (counted from 1)."""
-        bias = self.biases[layer - 1]
-        if bias is None:
-            raise CapabilityError(f"layer {layer}", "bias", rule="this layer has none", fix="build it with bias: true")
+        bias = self._bias(layer)
         for change in self.register_changes(schedule):
             add_into_(bias, change)
         return predict(schedule, self.backend, self.device)
@@ -161,7 +168,17 @@ class Substrate(ABC):
         """Go back to a `snapshot`."""
         for c, k in enumerate(self.model.couplings):
             self.write(c, tensors[f"held.{k.name}"])
-        self.biases = [
-            None if b is None else self.tensor(tensors[f"bias.{n}"]) for n, b in enumerate(self.biases, start=1)
-        ]
+        self.restore_biases(tensors)
         self.generator.set_state(tensors["generator"])
+
+    def restore_biases(self, tensors: dict[str, Tensor]) -> None:
+        """The part of `restore` that brings the biases back."""
+        for layer, bias in enumerate(self.biases, start=1):
+            if bias is not None:
+                self.write_bias(layer, tensors[f"bias.{layer}"])
+
+    def _bias(self, layer: int) -> Tensor:
+        bias = self.biases[layer - 1]
+        if bias is None:
+            raise CapabilityError(f"layer {layer}", "bias", rule="this layer has none", fix="build it with bias: true")
+        return bias

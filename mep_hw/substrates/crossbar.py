@@ -183,9 +183,7 @@ class Crossbar(Substrate):
             else:
                 start = f"bank.{c}."
                 bank.restore({name.removeprefix(start): v for name, v in tensors.items() if name.startswith(start)})
-        self.biases = [
-            None if b is None else self.tensor(tensors[f"bias.{n}"]) for n, b in enumerate(self.biases, start=1)
-        ]
+        self.restore_biases(tensors)
         self.generator.set_state(tensors["generator"])
         self._worn = self._wear()
 

@@ -185,7 +185,9 @@ def _finish(run: Run, step: TrainingStep, data: Data, best: checkpoints.Best | N
         run.model.load_tensors(best[1], "best epoch")
         for c, weights in enumerate(run.model.weights):
             step.substrate.write(c, weights)
-        step.substrate.biases = [None if b is None else step.substrate.tensor(b) for b in run.model.biases]
+        for layer, bias in enumerate(run.model.biases, start=1):
+            if bias is not None:
+                step.substrate.write_bias(layer, bias)
     if data.has_test:
         test = Samples.of(data.test_x, data.test_y, data, step)
         run.test_accuracy = accuracy(step.substrate, test.x, test.y)

@@ -161,14 +161,16 @@ def test_a_cell_that_drifted_beyond_its_bounds_stays_until_a_pulse_comes_also_af
     assert torch.equal(made.stored, again.stored)
 
 
-def test_wear_counts_every_pulse() -> None:
-    made = at(device("fefet", electrical__endurance=1e6), 0.0, 6)
-    up, down = torch.arange(6), 2 * torch.arange(6)
+def test_every_pulse_is_counted_also_beyond_what_32_bits_hold() -> None:
+    made = at(load_device("fefet"), 0.0, 6)
+    up, down = torch.arange(6, dtype=torch.int32), 2 * torch.arange(6)
     made.pulse(up, down)
     made.pulse_one_by_one(up, down)
-    wear = made.wear()
-    assert wear is not None and wear.tolist() == pytest.approx([6 * n / 1e6 for n in range(6)])
-    assert cells(load_device("fefet"), 2).wear() is None
+    assert made.up_count.tolist() == [2 * n for n in range(6)] and made.pulses.tolist() == [6 * n for n in range(6)]
+    held = made.snapshot()
+    made.restore(held | {"up": held["up"] + 2**40})
+    made.pulse(up, down)
+    assert made.pulses.tolist() == [2**40 + 9 * n for n in range(6)]
 
 
 @pytest.mark.parametrize("name", [n for n in device_names() if n not in ("ideal", "flash-sonos")])

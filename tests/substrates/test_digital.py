@@ -127,8 +127,14 @@ def test_biases_are_registers(build: Callable[[Model], Substrate]) -> None:
     )
     held = substrate.biases[0]
     assert held is not None and torch.allclose(held, given + 1, rtol=0, atol=1e-14)
-    with pytest.raises(CapabilityError, match="layer 3: bias"):
-        substrate.apply_bias(3, schedule(torch.ones(8)))
+    values = torch.full((8,), 0.5)  # of another number format than the machine's
+    substrate.write_bias(1, values)
+    values.zero_()
+    held = substrate.biases[0]
+    assert held is not None and held.dtype == torch.float64 and bool((held == 0.5).all())
+    for refused in (lambda: substrate.apply_bias(3, schedule(torch.ones(8))), lambda: substrate.write_bias(3, values)):
+        with pytest.raises(CapabilityError, match="layer 3: bias"):
+            refused()
 
 
 def change_everything(substrate: Substrate) -> None:
