@@ -16,9 +16,19 @@ from torch import Tensor
 from mep_hw.array.converters import FREE, Phase
 from mep_hw.array.drivers import Drivers
 from mep_hw.array.electrics import electrics
+from mep_hw.array.holder import Found, Holder
 from mep_hw.array.layout import layout
 from mep_hw.array.mapping import mapping_of
-from mep_hw.array.scale import cell_tolerance, from_cells, in_cells, pairing_of, reachable, scale_of, two_sided
+from mep_hw.array.scale import (
+    cell_tolerance,
+    from_cells,
+    in_cells,
+    pairing_of,
+    reachable,
+    scale_of,
+    takes_pulses,
+    two_sided,
+)
 from mep_hw.array.spent import of_calibration, of_read
 from mep_hw.array.supported import check_writing, tell_of_size
 from mep_hw.array.tiled import Tiled
@@ -27,13 +37,16 @@ from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.schema import DeviceCard
 from mep_hw.cells import Cells
 from mep_hw.errors import CheckpointError
+from mep_hw.files import under
 from mep_hw.schedule.cost import Cost
-from mep_hw.schedule.ir import Cell, Outer, Read, Refresh, Row
+from mep_hw.schedule.ir import Cell, Cycle, Outer, Read, Refresh, Row
 
-READS = 64  # that are averaged in a measurement: a single read is mostly noise and rounding
+# Averaged in a measurement of the bank's own, as a single read is mostly noise and rounding; read-backs that a schedule
+# holds take `writing.reads`.
+READS = 64
 
 
-class Bank:
+class Bank(Holder):
     """Weights (out, in) in cells of `device`, all at weight 0 or at the bound next to it.
 
     Args:
@@ -75,21 +88,34 @@ class Bank:
 
     @property
     def weights(self) -> Tensor:
-        """What the cells stand for, (out, in), without the noise of a read."""
         return self._joined(self.cells.weights)
 
     @property
     def held(self) -> Tensor:
-        """The weights with the gain of their drives."""
         return self.weights * self.gain
 
     def product(self, states: Tensor, phase: Phase = FREE) -> Tensor:
-        """Drives (batch, out) from states (batch, in)."""
         return self._amplified(self.tiled.product(states, phase))
 
     def product_transposed(self, states: Tensor, phase: Phase = FREE) -> Tensor:
-        """Drives (batch, in) from states (batch, out), through the same cells."""
         return self._amplified(self.tiled.product_transposed(states, phase))
+
+    def takes(self) -> tuple[type, ...]:
+        pulses = (Outer, Row) if takes_pulses(self.options, self.device) else ()
+        return (Cell, Read, Refresh, *pulses)
+
+    def cycle(self, cycle: Cycle) -> Found:
+        match cycle:
+            case Outer() | Row():
+                return None, self.pulse(cycle)
+            case Cell():
+                return None, self.verify(cycle)
+            case Refresh():
+                return None, self.refresh(cycle)
+            case Read():
+                return self.look(cycle)
+            case _:
+                raise TypeError(f"a bank does not execute {type(cycle).__name__}")
 
     def set(self, weights: Tensor) -> None:
         """Hold `weights` (out, in) as exactly as the cells' bounds allow; nothing is modelled of the writing."""
@@ -127,7 +153,6 @@ class Bank:
         return found, spent.cost()
 
     def write(self, weights: Tensor, tolerance: float, iterations: int) -> Cost:
-        """Programming to `weights` (out, in) by write and verify; products see it with the wires solved anew."""
         self.gain = 1.0
         done = self.verify(Cell(weights - self.weights, tolerance, iterations)) + self.show(solve=True)
         self._first = self.cells.pulses.clone()
@@ -135,19 +160,12 @@ class Bank:
 
     @property
     def counted(self) -> Tensor:
-        """Pulses of each cell since it was programmed last, int64."""
         return self.cells.pulses - self._first
 
     def tick(self) -> None:
-        """Let the time of one weight update pass."""
         self.cells.tick()
 
     def wait(self, seconds: float, compensate: bool) -> None:
-        """Let time pass, see `Cells.wait`.
-
-        Args:
-            compensate: measure drives before and after, and make up for what they lost, see `make_up`.
-        """
         before = self.signal() if compensate else None
         self.cells.wait(seconds)
         self.show(solve=True)
@@ -155,12 +173,10 @@ class Bank:
             self.make_up(before)
 
     def wear(self) -> float | None:
-        """Wear of the most used cell, as a share of its endurance; None: the card does not know it."""
         endurance = self.drivers.electrics.endurance
         return None if endurance is None else float(self.cells.pulses.max()) / endurance
 
     def wire_error(self) -> float:
-        """The largest of the tiles', see `Tile.wire_error`."""
         return self.tiled.wire_error()
 
     def measured(self) -> tuple[Tensor, Cost]:
@@ -182,15 +198,6 @@ class Bank:
             self.gain *= float(before.square().sum()) / common
 
     def show(self, solve: bool = False) -> Cost:
-        """Let products see what the cells hold now.
-
-        Args:
-            solve: compute the effect of wires anew, and measure the zeros of lines where the card says so at all;
-                else only every `solve_every` and `calibrate_every` calls.
-
-        Returns:
-            What measuring zeros took.
-        """
         self._stale = 0 if solve else (self._stale + 1) % self.options.solve_every
         self._present(self._stale == 0)
         if self.drop is not None and self._stale == 0:
@@ -204,7 +211,6 @@ class Bank:
         return Cost.none()
 
     def snapshot(self) -> dict[str, Tensor]:
-        """Cells, wear, clock and solutions of the wires, to go on from bit for bit."""
         tensors = {f"cells.{name}": value for name, value in self.cells.snapshot().items()} | {"first": self._first}
         tensors |= {f"tiles.{name}": value for name, value in self.tiled.snapshot().items()}
         if self.drop is not None:
@@ -224,8 +230,8 @@ class Bank:
                 "array", "scale", float(tensors["scale"]), rule=f"is not {self.options.scale:g}, that of these arrays",
                 fix="restore into a machine made with the same card and the same initial weights",
             )  # fmt: skip
-        self.cells.restore({name.removeprefix("cells."): v for name, v in tensors.items() if name.startswith("cells.")})
-        self.tiled.restore({name.removeprefix("tiles."): v for name, v in tensors.items() if name.startswith("tiles.")})
+        self.cells.restore(under("cells.", tensors))
+        self.tiled.restore(under("tiles.", tensors))
         self._stale, self._uncalibrated = int(tensors["stale"]), int(tensors["uncalibrated"])
         self.gain, self._first = float(tensors["gain"]), tensors["first"].clone()
         if self.drop is not None:

@@ -10,9 +10,9 @@ from torch import Tensor
 from mep_hw.errors import InputError
 
 
-def check_conductance(value: Tensor, dims: int | None = None) -> None:
-    """Refuse conductances that no passive cell has; `dims` is the number of dimensions, None: 2 or more."""
-    if value.dim() < 2 or (dims is not None and value.dim() != dims) or value.numel() == 0:
+def check_conductance(value: Tensor) -> None:
+    """Refuse conductances (..., rows, cols) that no passive cell has."""
+    if value.dim() < 2 or value.numel() == 0:
         shape = tuple(value.shape)
         raise InputError("array", "conductance shape", shape, rule="must be (rows, cols)", fix="give siemens per cell")
     if not bool(torch.isfinite(value).all()) or bool((value < 0).any()):

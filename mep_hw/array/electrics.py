@@ -81,6 +81,7 @@ def assumptions(options: ArrayOptions, device: DeviceCard) -> dict[str, Quantity
     if options.assumed is None:
         return {}
     own = device.electrical
+    given_range = None not in (options.assumed.g_min.value, options.assumed.g_max.value)
     half_known = None in (own.g_min.value, own.g_max.value)
     found: dict[str, Quantity] = {}
     for name in NAMES:
@@ -88,7 +89,7 @@ def assumptions(options: ArrayOptions, device: DeviceCard) -> dict[str, Quantity
         if name == "pulse_j" and mine is None:
             continue  # not written through a gate
         given: Quantity | None = getattr(options.assumed, name)
-        wanted = mine is None or mine.value is None or (name in _RANGE and half_known)
+        wanted = given_range and half_known if name in _RANGE else mine is None or mine.value is None
         if wanted and given is not None and given.value is not None:
             found[name] = given
     return found

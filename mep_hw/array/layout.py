@@ -28,11 +28,20 @@ class Layout:
 
 
 def layout(shape: tuple[int, int], options: ArrayOptions, device: DeviceCard) -> Layout:
-    """The layout of weights of `shape`; an array with a reference gives up one word line and one bit line."""
-    pair = pairing_of(options, device) == "differential"
-    spare = 0 if pair else 1
-    words, bits = (shares(n, most - spare) for n, most in zip(shape[::-1], (options.rows, options.cols), strict=True))
-    return Layout(words, bits, pair)
+    """The layout of weights of `shape` in cells of `device`."""
+    return spread(shape, options, pairing_of(options, device))
+
+
+def spread(shape: tuple[int, int], options: ArrayOptions, pairing: str) -> Layout:
+    """The layout of weights of `shape` (out, in) in cells of this pairing."""
+    sizes, lost = (options.rows, options.cols), spare(pairing)
+    words, bits = (shares(lines, most - lost) for lines, most in zip(shape[::-1], sizes, strict=True))
+    return Layout(words, bits, pairing == "differential")
+
+
+def spare(pairing: str) -> int:
+    """Word lines, and as many bit lines, that an array gives up for its reference."""
+    return 0 if pairing == "differential" else 1
 
 
 def shares(lines: int, room: int) -> tuple[int, ...]:

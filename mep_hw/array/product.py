@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mep_hw.array.electrics import assumptions
+from mep_hw.array.layout import spare
 from mep_hw.array.scale import pairing_of, two_sided
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.circuit import Circuit
@@ -75,9 +77,9 @@ def product_cost(backend: BackendCard, device: DeviceCard | None, rows: int, col
     if array is None:
         fix = "take a backend whose card has an array"
         raise CapabilityError(f"backend {backend.name}", "array", "null", rule="has no products to read", fix=fix)
-    pair = _pairing(array, device) == "differential"
-    spare = 0 if pair else 1
-    for name, lines, most in (("rows", rows, array.rows - spare), ("cols", cols, array.cols - spare)):
+    pairing = _pairing(array, device)
+    pair, lost = pairing == "differential", spare(pairing)
+    for name, lines, most in (("rows", rows, array.rows - lost), ("cols", cols, array.cols - lost)):
         if not 1 <= lines <= most:
             raise InputError(
                 "product_cost", name, lines, rule=f"must be 1 to {most}, the lines of one array of {backend.name}",
@@ -86,7 +88,7 @@ def product_cost(backend: BackendCard, device: DeviceCard | None, rows: int, col
     circuit = array.circuit or Circuit()
     siemens, grounds = _siemens(array, device, rows, cols, pair)
     reads = circuit.reads_per_product
-    lines = (2 if pair else 1) * rows * (cols + spare)  # crossings of all driven lines
+    lines = (2 if pair else 1) * rows * (cols + lost)  # crossings of all driven lines
     volts, times = circuit.read_v, reads * array.slices
     parts = {
         "dac": _times(times * rows, circuit.dac_j),
@@ -120,14 +122,16 @@ def _siemens(
     array: ArrayOptions, device: DeviceCard | None, rows: int, cols: int, pair: bool
 ) -> tuple[float | None, tuple[str, ...]]:
     """The conductances of all cells together, in siemens or None, and the assumptions behind their range."""
-    for owner, electrical in (("device", device and device.electrical), ("array.assumed", array.assumed)):
-        if electrical is None or electrical.g_min.value is None or electrical.g_max.value is None:
-            continue  # both ends of the range from one place, as those of different cells make no range
-        middle = (electrical.g_min.value + electrical.g_max.value) / 2
-        other = middle if device is not None and two_sided(device) else electrical.g_min.value
-        total = rows * cols * (middle + other) if pair else rows * (cols + 1) * middle
-        return total, _assumed(f"device {device.name}" if owner == "device" and device else owner, electrical)
-    return None, ()
+    if device is None or "g_min" in assumptions(array, device):
+        owner, electrical = "array.assumed", array.assumed
+    else:
+        owner, electrical = f"device {device.name}", device.electrical
+    if electrical is None or electrical.g_min.value is None or electrical.g_max.value is None:
+        return None, ()
+    middle = (electrical.g_min.value + electrical.g_max.value) / 2
+    other = middle if device is not None and two_sided(device) else electrical.g_min.value
+    total = rows * cols * (middle + other) if pair else rows * (cols + 1) * middle
+    return total, _assumed(owner, electrical)
 
 
 def _assumed(owner: str, electrical: Electrical) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mep_hw.array.check import check_conductance
 from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE, Adc, Dac, Phase, add_noise_
+from mep_hw.array.layout import spare
 from mep_hw.array.mapping import Mapping
 from mep_hw.array.noise import cell_variance, output_variance
 from mep_hw.array.wires import effective_conductance, exact
@@ -76,13 +77,13 @@ class Tile:
         if mapping.pairing != options.pairing:
             rule = f"must be the array's, {options.pairing}"
             raise InputError("tile", "mapping.pairing", mapping.pairing, rule=rule, fix="build both from one card")
-        spare = 0 if options.pairing == "differential" else 1
+        lost = spare(options.pairing)
         arrays, rows, cols = cells.shape if cells.dim() == 3 else (0, 0, 0)
-        if arrays != 2 - spare or not (spare < rows <= options.rows and spare < cols <= options.cols):
-            rule = f"must be ({2 - spare}, rows, cols) within an array of {options.rows} x {options.cols}"
+        if arrays != 2 - lost or not (lost < rows <= options.rows and lost < cols <= options.cols):
+            rule = f"must be ({2 - lost}, rows, cols) within an array of {options.rows} x {options.cols}"
             fix = "spread the coupling with Tiled"
             raise InputError("tile", "cells shape", tuple(cells.shape), rule=rule, fix=fix)
-        self.options, self.mapping, self.rows, self.cols = options, mapping, rows - spare, cols - spare
+        self.options, self.mapping, self.rows, self.cols = options, mapping, rows - lost, cols - lost
         self.generator, self.dtype = generator, dtype
         self._forward = self._direction(options.forward, options.phase_mismatch, self.rows, self.cols)
         self._transposed = self._direction(options.transposed, options.phase_mismatch, self.cols, self.rows)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from mep_hw.array.converters import FREE, Phase
-from mep_hw.array.layout import shares
+from mep_hw.array.layout import spread
 from mep_hw.array.mapping import Mapping
 from mep_hw.array.tile import Tile
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.errors import InputError
+from mep_hw.files import under
 
 
 class Tiled:
@@ -34,30 +35,13 @@ class Tiled:
         if weights.dim() != 2 or weights.numel() == 0:
             shape = tuple(weights.shape)
             raise InputError("tiled", "weights shape", shape, rule="must be (out, in)", fix="flatten convolutions")
-        spare = 1 if options.pairing == "reference" else 0  # lines that hold no weights
-        self.rows, self.cols = (
-            shares(lines, most - spare)
-            for lines, most in zip(weights.T.shape, (options.rows, options.cols), strict=True)
-        )
-        self.mapping, self.shape = mapping, tuple(weights.shape)
+        place = spread((weights.shape[0], weights.shape[1]), options, options.pairing)
+        self.rows, self.cols = place.words, place.bits
+        self.mapping = mapping
         self.grid = [
             [Tile(options, mapping, mapping.to_cells(part), generator, dtype) for part in band]
             for band in self._split(weights)
         ]
-
-    def program(self, weights: Tensor, solve: bool = True) -> None:
-        """Hold other weights (out, in) exactly, as far as the mapping goes; nothing is modelled of the writing.
-
-        Raises:
-            InputError: another shape, or a weight beyond the mapping's range; nothing was changed.
-        """
-        if tuple(weights.shape) != self.shape:
-            rule = f"must be {self.shape}"
-            raise InputError("tiled", "weights shape", tuple(weights.shape), rule=rule, fix="give (out, in)")
-        parts = [[self.mapping.to_cells(part) for part in band] for band in self._split(weights)]
-        for tiles, cells in zip(self.grid, parts, strict=True):
-            for tile, held in zip(tiles, cells, strict=True):
-                tile.hold(held, solve)
 
     def show(self, weights: Tensor) -> None:
         """Read as if the cells stood for these weights (out, in): see `Tile.show`."""
@@ -92,11 +76,6 @@ class Tiled:
         """The largest of the tiles', see `Tile.wire_error`."""
         return max(tile.wire_error() for tiles in self.grid for tile in tiles)
 
-    def weights(self) -> Tensor:
-        """The weights (out, in) of the cells last held or programmed (not of those shown), float64, without errors."""
-        bands = [torch.cat([self.mapping.forward(tile.cells.double()) for tile in tiles], dim=1) for tiles in self.grid]
-        return torch.cat(bands).T
-
     def snapshot(self) -> dict[str, Tensor]:
         """Cells and solutions of the wires of all tiles, under names such as `0.1.cells`."""
         return {
@@ -110,8 +89,7 @@ class Tiled:
         """Go back to a `snapshot` of a coupling that was made with the same seed."""
         for i, tiles in enumerate(self.grid):
             for j, tile in enumerate(tiles):
-                start = f"{i}.{j}."
-                tile.restore({name.removeprefix(start): v for name, v in tensors.items() if name.startswith(start)})
+                tile.restore(under(f"{i}.{j}.", tensors))
 
     def product(self, states: Tensor, phase: Phase = FREE) -> Tensor:
         """Drives (batch, out) from states (batch, in)."""

@@ -29,18 +29,20 @@ from torch import Tensor
 
 from mep_hw.array.bank import Bank
 from mep_hw.array.converters import FREE, Phase
+from mep_hw.array.holder import Composite, Found
 from mep_hw.array.scale import pulse_step
 from mep_hw.array.symmetric import Symmetric
 from mep_hw.cards.transfer import TransferOptions
-from mep_hw.schedule.cost import Cost, known_max
-from mep_hw.schedule.ir import Outer, Row, Transfer
+from mep_hw.schedule.cost import Cost
+from mep_hw.schedule.ir import Cycle, Outer, Row, Transfer
 from mep_hw.schedule.rounding import whole
 
 
-class Transferring:
+class Transferring(Composite):
     """Two banks of one shape and card, (out, in)."""
 
     def __init__(self, fast: Symmetric, slow: Bank, options: TransferOptions) -> None:
+        super().__init__({"fast": fast, "slow": slow})
         self.fast, self.slow, self.options = fast, slow, options
         self.step = pulse_step(slow.options, slow.device)
         shape, place = slow.cells.shape[1:], slow.cells.generator.device
@@ -50,21 +52,17 @@ class Transferring:
 
     @property
     def weights(self) -> Tensor:
-        """What the cells stand for, (out, in), without the noise of a read."""
         return self._sum(self.slow.weights, self.fast.weights)
 
     @property
     def held(self) -> Tensor:
-        """The weights with the gains of their drives."""
         return self._sum(self.slow.held, self.fast.held)
 
     def product(self, states: Tensor, phase: Phase = FREE) -> Tensor:
-        """Drives (batch, out) from states (batch, in); a hidden fast array is not read."""
-        slow = self.slow.product(states, phase)
+        slow = self.slow.product(states, phase)  # a hidden fast array is not read
         return self._sum(slow, self.fast.product(states, phase)) if self.options.gamma else slow
 
     def product_transposed(self, states: Tensor, phase: Phase = FREE) -> Tensor:
-        """Drives (batch, in) from states (batch, out)."""
         slow = self.slow.product_transposed(states, phase)
         return self._sum(slow, self.fast.product_transposed(states, phase)) if self.options.gamma else slow
 
@@ -89,44 +87,24 @@ class Transferring:
         found = self.fast.find_zero(self.options.pairs)
         return found + self.slow.write(weights - self.options.gamma * self.fast.weights, tolerance, iterations)
 
-    @property
-    def counted(self) -> Tensor:
-        """Pulses of the cells of both arrays, see `Bank.counted`."""
-        return torch.stack([self.fast.counted, self.slow.counted])
+    def takes(self) -> tuple[type, ...]:
+        return (Outer, Transfer)
 
-    def show(self, solve: bool = False) -> Cost:
-        """Let products see what the cells hold now, see `Bank.show`."""
-        return self.fast.show(solve) + self.slow.show(solve)
-
-    def tick(self) -> None:
-        """Let the time of one weight update pass."""
-        self.fast.tick()
-        self.slow.tick()
-
-    def wait(self, seconds: float, compensate: bool) -> None:
-        """Let time pass; each array is compensated by itself, see `Bank.wait`."""
-        self.fast.wait(seconds, compensate)
-        self.slow.wait(seconds, compensate)
-
-    def wear(self) -> float | None:
-        """Wear of the most used cell, see `Bank.wear`."""
-        return known_max([self.fast.wear(), self.slow.wear()])
-
-    def wire_error(self) -> float:
-        """The larger one of both arrays, see `Tile.wire_error`."""
-        return max(self.fast.wire_error(), self.slow.wire_error())
+    def cycle(self, cycle: Cycle) -> Found:
+        match cycle:
+            case Outer():
+                return None, self.pulse(cycle)
+            case Transfer():
+                return None, self.transfer(cycle)
+            case _:
+                raise TypeError(f"a fast and a slow array do not execute {type(cycle).__name__}")
 
     def snapshot(self) -> dict[str, Tensor]:
-        """What both arrays, the buffer and the choppers need to go on from bit for bit."""
-        parts = {"fast": self.fast.snapshot(), "slow": self.slow.snapshot()}
-        banks = {f"{part}.{name}": value for part, held in parts.items() for name, value in held.items()}
         own = {"buffer": self.buffer.clone(), "signs": self.signs.clone(), "next": torch.tensor(self.next)}
-        return banks | own
+        return super().snapshot() | own
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go back to a `snapshot` of arrays that were made with the same arguments and seed."""
-        for part, bank in (("fast.", self.fast), ("slow.", self.slow)):
-            bank.restore({name.removeprefix(part): v for name, v in tensors.items() if name.startswith(part)})
+        super().restore(tensors)
         self.buffer, self.signs = tensors["buffer"].clone(), tensors["signs"].clone()
         self.next = int(tensors["next"])
 

@@ -110,7 +110,9 @@ class Writing(Block):
         default=0, ge=0, description="weight changes after which pairs of cells that hold one sign only are written "
         "anew, as pulses fill both of their cells; 0: never, and such pairs are verified instead of pulsed"
     )  # fmt: skip
-    reads: int = Field(default=16, ge=1, description="reads of a line that are averaged when weights are read back")
+    reads: int = Field(default=16, ge=1, description="reads of a line that are averaged where a schedule "
+        "reads weights back; measurements of the machine's own (refreshed pairs, slices, zeros, compensation) take 64"
+    )  # fmt: skip
     trains: Literal["stochastic", "deterministic"] = Field(
         default="stochastic", description="pulses of outer products: drawn at random, or counted and spread evenly"
     )

@@ -100,10 +100,10 @@ class Jumps(PulseResponse):
     """Cells that follow one jump table per direction; weight = w_min + (G - g_min) per_siemens."""
 
     def __init__(
-        self, up: JumpTable, down: JumpTable, w_min: float, g_min: float, per_siemens: float, device: torch.device
+        self, up: JumpTable, down: JumpTable, w_min: float, g_min: float, per_siemens: float, torch_device: torch.device
     ) -> None:
         self.w_min, self.g_min, self.per_siemens = w_min, g_min, per_siemens
-        self._up, self._down = _Sampler(up, device), _Sampler(down, device)
+        self._up, self._down = _Sampler(up, torch_device), _Sampler(down, torch_device)
 
     def one(self, weight: Tensor, up: bool, cell: Cell, generator: torch.Generator) -> Tensor:
         change = (self._up if up else self._down).draw(self._conductance(weight), generator)
@@ -122,12 +122,12 @@ class Jumps(PulseResponse):
 
 
 class _Sampler:
-    def __init__(self, table: JumpTable, device: torch.device) -> None:
+    def __init__(self, table: JumpTable, torch_device: torch.device) -> None:
         self.first, self.spacing = float(table.conductances[0]), float(np.diff(table.conductances).mean())
         self.rows, self.columns = table.cumulative.shape
-        self.changes = torch.as_tensor(table.changes, device=device)
-        self.cumulative = torch.as_tensor(table.cumulative, device=device)
-        steps = torch.arange(self.rows, dtype=torch.float64, device=device)[:, None]
+        self.changes = torch.as_tensor(table.changes, device=torch_device)
+        self.cumulative = torch.as_tensor(table.cumulative, device=torch_device)
+        steps = torch.arange(self.rows, dtype=torch.float64, device=torch_device)[:, None]
         self.ascending = (self.cumulative + steps).flatten()
         # Of draws below the first column the change is that of the first, above the last that of the last.
         share = torch.diff(self.cumulative).mul((self.changes[1:] + self.changes[:-1]) / 2).sum(1)

@@ -23,13 +23,14 @@ import torch
 from torch import Tensor
 
 from mep_hw.array import banks, lowered
-from mep_hw.array.banks import AnyBank
 from mep_hw.array.converters import FREE, NEGATIVE, POSITIVE, Phase
+from mep_hw.array.holder import Holder
 from mep_hw.array.scale import fitted
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler.eligible import eligible
 from mep_hw.coupling import Identity
 from mep_hw.errors import CapabilityError, ModelError
+from mep_hw.files import under
 from mep_hw.flow import integrate
 from mep_hw.model import Model, total_energy
 from mep_hw.schedule import Cell, Cost, Cycle, Hold, Outer, Read, Refresh, Row, Schedule, Transfer
@@ -56,7 +57,7 @@ class Crossbar(Substrate):
         _check(backend)
         super().__init__(model, backend, device, seed)
         self.cards: list[BackendCard] = []
-        self.banks: list[AnyBank | None] = []
+        self.banks: list[Holder | None] = []
         for coupling, weights in zip(model.couplings, model.weights, strict=True):
             if any(pool.kind == "max" for pool in coupling.after):
                 rule = "max pooling behind weights needs products that an array does not read"
@@ -112,7 +113,7 @@ class Crossbar(Substrate):
                 allowed |= kind
         bank = self.banks[coupling]
         for cycle in schedule.cycles:
-            if bank is None or not isinstance(cycle, allowed) or not banks.executes(bank, cycle):
+            if bank is None or not isinstance(cycle, allowed) or not bank.executes(cycle):
                 raise CapabilityError(
                     f"backend {self.backend.name}", "cycle", type(cycle).__name__,
                     rule=f"device {self.device.name if self.device else None} or this coupling cannot execute it",
@@ -181,14 +182,13 @@ class Crossbar(Substrate):
             if bank is None:
                 self._fixed[c] = self.tensor(tensors[f"fixed.{c}"])
             else:
-                start = f"bank.{c}."
-                bank.restore({name.removeprefix(start): v for name, v in tensors.items() if name.startswith(start)})
+                bank.restore(under(f"bank.{c}.", tensors))
         self.restore_biases(tensors)
         self.generator.set_state(tensors["generator"])
         self._worn = self._wear()
 
-    def _execute(self, coupling: int, bank: AnyBank, cycle: Cycle) -> Cost:
-        found, cost = banks.execute(bank, cycle)
+    def _execute(self, coupling: int, bank: Holder, cycle: Cycle) -> Cost:
+        found, cost = bank.execute(cycle)
         if found is not None:
             self._found[coupling] = found
         return cost

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from circuits import cells, spice_currents, volts
+from nodal import solve_nodal
 from torch import Tensor
 
-from mep_hw.array.nodal import solve_nodal
 from mep_hw.array.wires import VALID_LOAD, effective_conductance, exact, first_order, lines, wire_load
 from mep_hw.cards.array import Wires
 from mep_hw.errors import InputError, Notice
@@ -114,8 +114,6 @@ BAD = [
     (lambda: effective_conductance(-cells(2, 3), Wires()), "array: conductance = -"),
     (lambda: effective_conductance(cells(2, 3) * math.inf, Wires()), "array: conductance = inf: must be finite"),
     (lambda: effective_conductance(cells(2, 3)[0], Wires()), "array: conductance shape = (3,): must be (rows, cols)"),
-    (lambda: solve_nodal(cells(2, 3), 0.0, 1.0, volts(1, 2), None), "wires: word_ohm = 0.0: must be above 0 in the"),
-    (lambda: solve_nodal(cells(2, 3), 1.0, 1.0, None, None), "wires: word_volt: or bit_volt must be given"),
     (lambda: exact(cells(2, 3), 1.0, -2.0), "wires: bit_ohm = -2.0: must be finite and not negative"),
     (lambda: lines(cells(2, 3), math.nan, 1.0), "wires: word_ohm = nan: must be finite and not negative"),
 ]

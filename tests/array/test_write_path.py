@@ -7,11 +7,11 @@ import torch
 from cell_arrays import device
 from circuits import cells
 from helpers import card
+from nodal import solve_nodal
 from pydantic import ValidationError
 from torch import Tensor
 
 from mep_hw.array.bank import Bank
-from mep_hw.array.nodal import solve_nodal
 from mep_hw.array.write_path import written_share
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.errors import CapabilityError

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from command import call
+from nodal import solve_nodal
 
-from mep_hw.array.nodal import solve_nodal
 from mep_hw.array.wires import VALID_LOAD, first_order
 from mep_hw.studies.wires import APPROXIMATIONS, KINDS, PRODUCTS, cells
 
