@@ -1,4 +1,4 @@
-"""Accuracy of a model on a backend: free phases only, nothing is changed."""
+"""Accuracy and loss of a model on a backend: free phases only, nothing is changed."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from mep_hw import machine
 from mep_hw.cards import BackendCard, DeviceCard
 from mep_hw.data import Source, as_data, check
-from mep_hw.errors import DataError, InputError
+from mep_hw.errors import InputError
 from mep_hw.from_torch import as_model
 from mep_hw.model import Model
 from mep_hw.schedule import Cost
-from mep_hw.substrates.base import Substrate
-from mep_hw.training.step import batches, correct
-
-BATCH = 500  # samples settled together; results do not depend on it
+from mep_hw.scoring import Samples, score
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy on the test part, or on all samples when there is no test part.
+    """Accuracy and mean loss on the test part, or on all samples when there is no test part.
+
+    accuracy: None where targets are real numbers.
 
     Settling writes nothing, and no card describes what it takes, so every figure of the cost is unknown.
     """
@@ -33,7 +32,8 @@ class Evaluation:
     device: str | None
     data: str
     model: str
-    accuracy: float
+    accuracy: float | None
+    loss: float
     seconds: float
     cost: Cost
 
@@ -52,7 +52,7 @@ def evaluate(
     after: float | None = None,
     compensate: bool = False,
 ) -> Evaluation:
-    """Settle every test sample freely on `backend` and count the right answers.
+    """Settle every test sample freely on `backend`, count the right answers and measure the loss.
 
     Args:
         after: seconds between programming and use, for machines whose cells drift.
@@ -66,8 +66,6 @@ def evaluate(
     model = as_model(model, source.features)
     source = check(source, input_shape=model.input_shape, outputs=model.outputs)
     x, y = (source.test_x, source.test_y) if source.has_test else (source.x, source.y)
-    if y.dim() != 1:
-        raise DataError("data", "y", tuple(y.shape), rule="accuracy needs labels (n,)", fix="give class labels")
     started = time.perf_counter()
     substrate = machine.build(model, card, cell, seed)
     if after is not None:
@@ -75,13 +73,8 @@ def evaluate(
     elif compensate:
         rule, fix = "has no effect without a time", "give the time between programming and use"
         raise InputError("evaluate", "compensate", compensate, rule=rule, fix=fix)
-    inputs = model.centred(x.to(substrate.torch_device, substrate.dtype))
-    value = accuracy(substrate, inputs, y.to(substrate.torch_device))
-    seconds = time.perf_counter() - started
-    return Evaluation(card.name, None if cell is None else cell.name, source.name, model.name, value, seconds, Cost())
-
-
-def accuracy(substrate: Substrate, x: Tensor, y: Tensor) -> float:
-    """Share of samples whose largest output is the label (or the largest target); x (n, *input_shape)."""
-    hits = sum(int(correct(substrate.settle(x[rows]), y[rows]).sum()) for rows in batches(len(x), BATCH))
-    return hits / len(x)
+    found = score(substrate, Samples.of(x, y, source, substrate))
+    return Evaluation(
+        backend=card.name, device=None if cell is None else cell.name, data=source.name, model=model.name,
+        accuracy=found.accuracy, loss=found.loss, seconds=time.perf_counter() - started, cost=Cost(),
+    )  # fmt: skip

@@ -13,7 +13,7 @@ from mep_hw import estimator as estimators
 from mep_hw import machine, rules
 from mep_hw.cards import BackendCard, DeviceCard
 from mep_hw.data import Source, as_data, check
-from mep_hw.errors import CheckpointError, DivergenceError, Notice
+from mep_hw.errors import CheckpointError, DivergenceError, InputError, Notice
 from mep_hw.files import require_writable
 from mep_hw.from_torch import as_model
 from mep_hw.model import Model
@@ -85,7 +85,7 @@ def train(
         free_sweeps, nudged_sweeps: run exactly so many sweeps in that phase; None stops by the card's tolerance.
         validation: share of the training samples to choose the best epoch on; 0 reports the last epoch.
         seed: of shuffling and of everything random in the machine; the model's weights have their own.
-        control: train a copy once more with its hidden weights frozen and report its accuracy beside.
+        control: train a copy once more with its hidden weights frozen and report its accuracy and loss beside.
         checkpoint: file to write after every epoch; `resume` goes on from it if it is there, to the same result.
         on_step: called with a `StepInfo` after every step.
         progress: show a progress bar on stderr; None shows it on a terminal.
@@ -107,6 +107,9 @@ def train(
         centre=centre, label_smoothing=label_smoothing, free_sweeps=free_sweeps,
         nudged_sweeps=nudged_sweeps, seed=seed, validation=validation,
     )  # fmt: skip
+    if settings.label_smoothing and not source.labelled:
+        rule_broken, fix = "is for class labels, and these targets are real numbers", "leave it out"
+        raise InputError("train", "label_smoothing", settings.label_smoothing, rule=rule_broken, fix=fix)
     how = rules.make(
         settings.rule, momentum=settings.momentum, weight_decay=settings.weight_decay, rank=settings.rank,
         error_feedback=settings.error_feedback, clip=settings.clip,
@@ -115,8 +118,6 @@ def train(
     card = machine.fixed_sweeps(card, settings.free_sweeps, settings.nudged_sweeps)
     card = machine.minimising(card, settings.minimise)
     path = _checkpoint_path(checkpoint, resume)
-    if settings.centre:
-        model.offset = source.x.mean(0)
     initial = copy.deepcopy(model) if control else None
 
     def prepare(subject: Model, frozen: list[int]) -> TrainingStep:
@@ -136,7 +137,7 @@ def train(
                 train_epochs(frozen, prepare(initial, hidden(initial)), source, None, False, watch)
         except DivergenceError as error:  # the run itself is done, and its result is kept
             warnings.warn(f"control: {error}; its accuracy is left out", Notice, stacklevel=2)
-        run.control_accuracy = frozen.test_accuracy
+        run.control_accuracy, run.control_loss = frozen.test_accuracy, frozen.test_loss
     return run
 
 

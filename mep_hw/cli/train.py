@@ -64,7 +64,9 @@ def _report(run: Run, out: Path | None) -> None:
     """The record as tables; what was not asked for is left out, what is not known says so."""
     result = run.as_dict()
     del result["cost"]
-    output.pairs((k, v) for k, v in result.items() if v is not None or k not in ("device", "control_accuracy"))
+    output.pairs(
+        (k, v) for k, v in result.items() if v is not None or k not in ("device", "control_accuracy", "control_loss")
+    )
     output.line("\ncost of the weight updates")
     output.pairs((UNITS.get(name, name), value) for name, value in run.cost.as_dict().items())
     if out is not None:

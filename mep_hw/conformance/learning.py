@@ -63,7 +63,9 @@ def seed(subject: Subject) -> Iterator[Finding]:
                 progress=False,
             )  # fmt: skip
             ends.append(list(run.model.tensors().values()))
-            losses.append(run.history[-1]["train_loss"])
+            loss = run.history[-1]["train_loss"]
+            assert loss is not None  # every epoch has one
+            losses.append(loss)
         same = all(torch.equal(a, b) for a, b in zip(*ends, strict=True)) and losses[0] == losses[1]
         yield fact(f"rule {rule}: the same seed gives the same weights and losses, bit for bit", same)
 

@@ -140,7 +140,7 @@ class RuleStudy:
         finally:
             if rows is not None and probe is not None:
                 rows.extend(probe.rows)
-        return [1 - row["test_accuracy"] for row in run.history]
+        return [1 - score for row in run.history if (score := row["test_accuracy"]) is not None]
 
     def _split(self) -> tuple[Data, Any, Any]:
         """The tuning images and those that tuning is judged on; the same for every variant and seed."""

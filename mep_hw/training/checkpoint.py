@@ -19,7 +19,7 @@ from mep_hw.settings import Settings
 from mep_hw.training.run import Run
 from mep_hw.training.step import TrainingStep
 
-Best = tuple[float, dict[str, Tensor]]  # validation accuracy and the model's tensors at that epoch
+Best = tuple[float, dict[str, Tensor]]  # merit on the validation part and the model's tensors at that epoch
 
 
 def save(path: Path, run: Run, step: TrainingStep, best: Best | None) -> None:
@@ -66,8 +66,8 @@ def restore(path: Path, run: Run, step: TrainingStep) -> Best | None:
     run.history = json.loads(metadata["history"])
     run.seconds = json.loads(metadata["seconds"])
     step.cost = Cost(**json.loads(metadata["cost"]))
-    accuracy = json.loads(metadata["best"])
-    return None if accuracy is None else (accuracy, _under("best.", tensors))
+    merit = json.loads(metadata["best"])
+    return None if merit is None else (merit, _under("best.", tensors))
 
 
 def _same_model(where: str, metadata: dict[str, str], model: Model) -> None:

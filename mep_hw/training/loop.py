@@ -14,17 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from mep_hw.data import Data, one_hot
+from mep_hw.data import Data
 from mep_hw.errors import DivergenceError, Notice
-from mep_hw.evaluate import accuracy
 from mep_hw.schedule import Cost
+from mep_hw.scoring import Samples, batches, correct, score
 from mep_hw.settings import Settings
 from mep_hw.substrates.base import Substrate
 from mep_hw.training import checkpoint as checkpoints
-from mep_hw.training.run import Run
-from mep_hw.training.step import TrainingStep, batches, correct
+from mep_hw.training.run import Row, Run
+from mep_hw.training.step import TrainingStep
 
 HOPELESS = 4.0  # times the loss of a read-out that answers zero
 LOOK_EVERY = 5  # steps between two looks at the loss, each of which waits for the device
@@ -51,54 +50,39 @@ class StepInfo:
 OnStep = Callable[[StepInfo], None]
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Inputs, targets for the nudge, and labels (or targets) to score against, in the substrate's format."""
-
-    x: Tensor
-    target: Tensor
-    y: Tensor
-
-    @classmethod
-    def of(cls, x: Tensor, y: Tensor, data: Data, step: TrainingStep, smoothing: float = 0.0) -> Samples:
-        place, dtype = step.substrate.torch_device, step.substrate.dtype
-        target = one_hot(y, data.classes, dtype) if data.labelled else y.to(dtype)
-        if smoothing:
-            target = torch.lerp(target, target.mean(1, keepdim=True).expand_as(target), smoothing)
-        x = step.substrate.model.centred(x.to(place, dtype))
-        return cls(x, target.to(place), y.to(place))
-
-
 def train_epochs(
     run: Run, step: TrainingStep, data: Data, path: Path | None, resume: bool, on_step: OnStep | None
 ) -> None:
-    """Train from where `run` stands to `settings.epochs`, filling in its history, cost and test accuracy."""
-    settings = run.settings
+    """Train from where `run` stands to `settings.epochs`, filling in its history, cost and test results."""
+    settings, machine = run.settings, step.substrate
+    mean = data.x.mean(0)
+    part, held_x, held_y = "test", data.test_x, data.test_y
+    if settings.validation:
+        part = "validation"
+        data, held_x, held_y = data.split(settings.validation, settings.seed)
     best: checkpoints.Best | None = None
     if resume and path is not None and path.exists():
         best = checkpoints.restore(path, run, step)
-    if settings.validation:
-        data, held_x, held_y = data.split(settings.validation, settings.seed)
-    else:
-        held_x, held_y = data.test_x, data.test_y
-    train = Samples.of(data.x, data.y, data, step, settings.label_smoothing)
-    held = Samples.of(held_x, held_y, data, step)
-    score = "validation_accuracy" if settings.validation else "test_accuracy"
+    elif settings.centre:  # now that nothing is refused any more
+        run.model.offset = mean
+    train = Samples.of(data.x, data.y, data, machine, settings.label_smoothing)
+    held = Samples.of(held_x, held_y, data, machine)
     hopeless = HOPELESS * float(run.model.cost.loss(torch.zeros_like(train.target), train.target).mean())
     for epoch in range(len(run.history) + 1, settings.epochs + 1):
         started = time.perf_counter()
         row = _epoch(settings, step, train, epoch, hopeless, path, on_step)
-        if len(held.x):
-            row[score] = accuracy(step.substrate, held.x, held.y)
-        row["seconds"] = time.perf_counter() - started
-        run.seconds += row["seconds"]
-        run.history.append(row)
-        if settings.validation and (best is None or row[score] > best[0]):
-            step.substrate.store()
-            best = row[score], {name: value.clone() for name, value in run.model.tensors().items()}
+        found = score(machine, held) if len(held.x) else None
+        if found is not None:
+            row |= {f"{part}_accuracy": found.accuracy, f"{part}_loss": found.loss}
+        seconds = time.perf_counter() - started
+        run.seconds += seconds
+        run.history.append(row | {"seconds": seconds})
+        if settings.validation and found is not None and (best is None or found.merit > best[0]):
+            machine.store()
+            best = found.merit, {name: value.clone() for name, value in run.model.tensors().items()}
         if path is not None:
             checkpoints.save(path, run, step, best)
-    step.substrate.store()
+    machine.store()
     run.cost = step.cost
     _finish(run, step, data, best)
 
@@ -120,7 +104,7 @@ def _epoch(
     hopeless: float,
     path: Path | None,
     on_step: OnStep | None,
-) -> dict[str, float]:
+) -> Row:
     parts = batches(len(train.x), settings.batch_size, settings.seed * 1_000_003 + epoch)
     total = torch.zeros((), dtype=torch.float64, device=train.x.device)
     hits = torch.zeros((), dtype=torch.int64, device=train.x.device)
@@ -135,7 +119,8 @@ def _epoch(
         total += loss.sum()
         if epoch == 1 and number == 0:
             first += loss.mean()
-        hits += correct(free, train.y[rows]).sum()
+        if train.labels is not None:
+            hits += correct(free, train.labels[rows]).sum()
         sweeps += free.sweeps.sum()
         if on_step is not None:
             mean_sweeps = float(free.sweeps.double().mean())
@@ -152,11 +137,11 @@ def _epoch(
     if bound is not None and not bound[1]:
         note = f"spectral_bound: not held after epoch {epoch}: steps are too large for the outer products it may write"
         warnings.warn(note, Notice, stacklevel=2)
-    row = {
+    row: Row = {
         "epoch": epoch,
         "lr_factor": factor,
         "train_loss": mean,
-        "train_accuracy": int(hits) / len(train.x),
+        "train_accuracy": None if train.labels is None else int(hits) / len(train.x),
         "free_sweeps": float(sweeps) / len(train.x),
         "residual": 0.0 if free is None else float(free.residual.max()),
     }
@@ -180,7 +165,7 @@ def _diverged(settings: Settings, epoch: int, loss: float, hopeless: float, path
 
 
 def _finish(run: Run, step: TrainingStep, data: Data, best: checkpoints.Best | None) -> None:
-    """The test accuracy that the run reports, and the weights that go with it."""
+    """The test results that the run reports, and the weights that go with them."""
     if best is not None:
         run.model.load_tensors(best[1], "best epoch")
         for c, weights in enumerate(run.model.weights):
@@ -189,5 +174,5 @@ def _finish(run: Run, step: TrainingStep, data: Data, best: checkpoints.Best | N
             if bias is not None:
                 step.substrate.write_bias(layer, bias)
     if data.has_test:
-        test = Samples.of(data.test_x, data.test_y, data, step)
-        run.test_accuracy = accuracy(step.substrate, test.x, test.y)
+        found = score(step.substrate, Samples.of(data.test_x, data.test_y, data, step.substrate))
+        run.test_accuracy, run.test_loss = found.accuracy, found.loss

@@ -14,6 +14,8 @@ from mep_hw.model import Model
 from mep_hw.schedule import Cost
 from mep_hw.settings import Settings
 
+Row = dict[str, float | None]  # of the history
+
 
 @dataclass
 class Run:
@@ -23,17 +25,21 @@ class Run:
     history: one row per epoch: epoch, lr_factor (share of lr in its last step), train_loss, train_accuracy,
         bound_directions (outer products written so far by a spectral bound, by method hammer),
         wire_error (of the weights that reads see, see `Substrate.wire_error`; only where there are wires),
-        test_accuracy (or validation_accuracy), free_sweeps (mean), residual (largest of the last batch), seconds.
-    test_accuracy: of the last epoch, or of the epoch that was best on the validation part; None without test samples.
-    control_accuracy: the same run with hidden weights frozen; None when it was not asked for.
+        test_accuracy and test_loss (or those of validation), free_sweeps (mean), residual (largest of the last batch),
+        seconds. Accuracies are None where targets are real numbers.
+    test_accuracy, test_loss: of the last epoch, or of the epoch that was best on the validation part (by its accuracy,
+        else by its loss); None without test samples.
+    control_accuracy, control_loss: the same run with hidden weights frozen; None when it was not asked for.
     cost: what the machine spent on weight updates; unknown figures are None.
     """
 
     model: Model
     settings: Settings
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
     test_accuracy: float | None = None
     control_accuracy: float | None = None
+    test_loss: float | None = None
+    control_loss: float | None = None
     seconds: float = 0.0
     cost: Cost = field(default_factory=Cost.none)
 
@@ -43,7 +49,8 @@ class Run:
         figures = {
             "backend": s.backend, "device": s.device, "rule": s.rule, "data": s.data, "model": s.model,
             "epochs": len(self.history), "seed": s.seed, "test_accuracy": self.test_accuracy,
-            "control_accuracy": self.control_accuracy, "seconds": round(self.seconds, 3), "cost": self.cost.as_dict(),
+            "control_accuracy": self.control_accuracy, "test_loss": self.test_loss, "control_loss": self.control_loss,
+            "seconds": round(self.seconds, 3), "cost": self.cost.as_dict(),
         }  # fmt: skip
         wires = [row["wire_error"] for row in self.history[-1:] if "wire_error" in row]
         return figures | ({"wire_error": wires[0]} if wires else {})
@@ -61,26 +68,26 @@ class Run:
         self.plot(folder / "curve.png")
 
     def plot(self, path: str | Path) -> None:
-        """Learning curves: loss on the left, errors on the right."""
+        """Learning curves: losses on the left and, where there are labels, errors on the right."""
         from matplotlib.figure import Figure  # slow to import, and not needed for training
         from matplotlib.ticker import MaxNLocator
 
         epochs = [row["epoch"] for row in self.history]
         figure = Figure(figsize=(8, 3.2), layout="constrained")
-        loss, error = figure.subplots(1, 2)
-        loss.plot(epochs, [row["train_loss"] for row in self.history], color="#1f5fa8")
-        loss.set(xlabel="epoch", ylabel="training loss", yscale="log")
-        names = [n for n in ("train_accuracy", "validation_accuracy", "test_accuracy") if n in self.history[0]]
-        for name in names:
-            percent = [100 * (1 - row[name]) for row in self.history]
-            error.plot(epochs, percent, label=name.split("_")[0])
-        if self.control_accuracy is not None:
-            error.axhline(
-                100 * (1 - self.control_accuracy), color="grey", linestyle="--", label="hidden weights frozen"
-            )
-        error.set(xlabel="epoch", ylabel="error (%)", ylim=(0, None))
-        error.legend(frameon=False)
-        for axes in (loss, error):
+        losses, errors = self._curves("loss"), self._curves("accuracy")
+        both = figure.subplots(1, 1 + bool(errors), squeeze=False)[0]
+        for name, values in losses.items():
+            both[0].plot(epochs, values, label=name)
+        both[0].set(xlabel="epoch", ylabel="loss", yscale="log")
+        for name, values in errors.items():
+            both[-1].plot(epochs, [100 * (1 - value) for value in values], label=name)
+        if errors:
+            both[1].set(xlabel="epoch", ylabel="error (%)", ylim=(0, None))
+            if self.control_accuracy is not None:
+                frozen = 100 * (1 - self.control_accuracy)
+                both[1].axhline(frozen, color="grey", linestyle="--", label="hidden weights frozen")
+        for axes in both:
+            axes.legend(frameon=False)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.suptitle(
             f"{self.settings.model}, {self.settings.data}, {self.settings.backend}, seed {self.settings.seed}"
@@ -88,3 +95,12 @@ class Run:
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=150)
         write_atomic(path, image.getvalue())
+
+    def _curves(self, figure: str) -> dict[str, list[float]]:
+        """`figure` over the epochs, of each part of the data that has it."""
+        found: dict[str, list[float]] = {}
+        for part in ("train", "validation", "test"):
+            values = [row.get(f"{part}_{figure}") for row in self.history]
+            if None not in values:
+                found[part] = [value for value in values if value is not None]
+        return found

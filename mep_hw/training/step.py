@@ -171,16 +171,3 @@ def _require_finite(contrast: Contrast) -> None:
             "train", "contrast", "nan", rule="is not finite, so the step was refused and no weight was changed",
             fix="lower lr, momentum or beta",
         )  # fmt: skip
-
-
-def correct(settled: Settled, labels: Tensor) -> Tensor:
-    """Per sample, whether the largest output is the label; for real-valued targets (n, k), whether the maxima agree."""
-    truth = labels if labels.dim() == 1 else labels.argmax(1)
-    return settled.output.argmax(1) == truth
-
-
-def batches(count: int, size: int, seed: int | None = None) -> Sequence[Tensor]:
-    """Index tensors that cover `count` samples once, shuffled when a seed is given; the last may be smaller."""
-    if seed is None:
-        return torch.arange(count).split(size)
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).split(size)

@@ -22,7 +22,7 @@ def saved(tmp_path: Path) -> Path:
 
 def test_evaluate(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = call(capsys, "evaluate", "--checkpoint", saved, "--backend", "reference", "--seed", 2, "--json").json
-    assert list(printed) == ["backend", "device", "data", "model", "accuracy", "seconds", "cost"]
+    assert list(printed) == ["backend", "device", "data", "model", "accuracy", "loss", "seconds", "cost"]
     expected = mep_hw.evaluate(mep_hw.load(saved), backend="reference", seed=2).as_dict()
     assert printed | {"seconds": 0} == expected | {"seconds": 0}
     assert printed["backend"] == "reference" and set(printed["cost"].values()) == {None}

@@ -21,13 +21,15 @@ from command import call
 import mep_hw
 from mep_hw.cli.options import TrainOptions
 from mep_hw.cli.train import OWN
-from mep_hw.evaluate import accuracy
 from mep_hw.files import read_tensors
+from mep_hw.scoring import Score, score
 
 SMALL = ("--model", "64-8-10", "--epochs", "1")
-KEYS = "backend device rule data model epochs seed test_accuracy control_accuracy seconds cost".split()
+KEYS = "backend device rule data model epochs seed".split()
+KEYS += "test_accuracy control_accuracy test_loss control_loss seconds cost".split()
 COSTS = "time_s energy_j cycles slots pulses line_pulses reads wear_max".split()
-COLUMNS = "epoch lr_factor train_loss train_accuracy free_sweeps residual validation_accuracy seconds".split()
+COLUMNS = "epoch lr_factor train_loss train_accuracy free_sweeps residual".split()
+COLUMNS += "validation_accuracy validation_loss seconds".split()
 FILES = {"checkpoint.safetensors", "run.json", "history.csv", "curve.png"}
 
 # Every option with a value that is not its default, for the cpu backend.
@@ -161,8 +163,8 @@ def test_the_checkpoint_holds_the_model_that_the_reported_accuracy_is_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With validation the best epoch is reported, which here is the first, because the scores are made up."""
-    scores = iter([0.9, 0.1])
-    monkeypatch.setattr("mep_hw.training.loop.accuracy", lambda *given: next(scores, None) or accuracy(*given))
+    made_up = iter([Score(0.9, 1.0), Score(0.1, 1.0)])
+    monkeypatch.setattr("mep_hw.training.loop.score", lambda *given: next(made_up, None) or score(*given))
     flags = ("--model", "64-24-10", "--epochs", 2, "--lr", 0.02, "--validation", 0.2, "--out", tmp_path, "--json")
     run = call(capsys, "train", *flags).json
     tensors, _ = read_tensors(tmp_path / "checkpoint.safetensors")

@@ -14,7 +14,7 @@ from mep_hw.cards import load_backend
 from mep_hw.errors import DivergenceError, InputError, Notice
 from mep_hw.settings import resolve
 from mep_hw.training.loop import schedule_factor
-from mep_hw.training.step import batches, bounded
+from mep_hw.training.step import bounded
 
 
 def test_cosine_with_warm_up() -> None:
@@ -25,14 +25,6 @@ def test_cosine_with_warm_up() -> None:
     assert schedule_factor(settings, 10, 1.0) == pytest.approx(0.0, abs=1e-12)
     constant = resolve(load_backend("cpu"), epochs=10, lr_schedule="constant")
     assert schedule_factor(constant, 9, 0.5) == 1.0
-
-
-def test_batches_cover_every_sample_once_and_depend_on_the_seed_only() -> None:
-    parts = batches(10, 4, 3)
-    assert [len(p) for p in parts] == [4, 4, 2]
-    assert sorted(torch.cat(list(parts)).tolist()) == list(range(10))
-    assert all(torch.equal(a, b) for a, b in zip(parts, batches(10, 4, 3), strict=True))
-    assert not torch.equal(torch.cat(list(parts)), torch.cat(list(batches(10, 4, 4))))
 
 
 def test_a_bound_is_for_hidden_couplings_and_else_for_the_read_out() -> None:
@@ -48,10 +40,21 @@ def test_the_bound_holds_after_training() -> None:
     assert float(torch.linalg.matrix_norm(tight.weights[1], 2)) < 0.65
 
 
-def test_the_control_run_learns_its_read_out_only() -> None:
+def test_the_control_run_learns_its_read_out_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, runs = sys.modules["mep_hw.train"], list[mep_hw.Run]()
+    real = module.train_epochs
+
+    def noted(run: mep_hw.Run, *others: Any) -> None:
+        real(run, *others)
+        runs.append(run)
+
+    monkeypatch.setattr(module, "train_epochs", noted)
     x, y = torch.rand(40, 6), torch.randint(0, 3, (40,))
-    model = mep_hw.mlp(6, 5, 3)
-    run = mep_hw.train(model, ((x, y), (x, y)), epochs=2, control=True, progress=False)
+    run = mep_hw.train(mep_hw.mlp(6, 5, 3), ((x, y), (x, y)), epochs=2, control=True, progress=False)
+    initial, control = mep_hw.mlp(6, 5, 3), runs[1].model
+    kept = {name for name, value in control.tensors().items() if torch.equal(value, initial.tensors()[name])}
+    assert kept == {f"weights.{control.couplings[0].name}", "biases.1"}
+    assert runs[0] is run and not torch.equal(run.model.weights[0], initial.weights[0])
     again = mep_hw.train(mep_hw.mlp(6, 5, 3), ((x, y), (x, y)), epochs=2, progress=False)
     assert run.control_accuracy is not None and again.control_accuracy is None
     assert all(torch.equal(a, b) for a, b in zip(run.model.weights, again.model.weights, strict=True))
@@ -70,7 +73,26 @@ def test_centred_inputs_belong_to_the_model() -> None:
     x, y = torch.rand(30, 6) + 3, torch.randint(0, 3, (30,))
     run = mep_hw.train(mep_hw.mlp(6, 5, 3), ((x, y), (x, y)), epochs=2, centre=True, progress=False)
     assert run.model.offset is not None and torch.allclose(run.model.offset, x.mean(0))
-    assert mep_hw.evaluate(run.model, (x, y)).accuracy == run.test_accuracy
+    moved = x - x.mean(0)
+    plain = mep_hw.train(mep_hw.mlp(6, 5, 3), ((moved, y), (moved, y)), epochs=2, progress=False)
+    assert torch.allclose(run.model.weights[0], plain.model.weights[0], atol=1e-6)
+    found = mep_hw.evaluate(run.model, (x, y))
+    assert found.loss == pytest.approx(mep_hw.evaluate(plain.model, (moved, y)).loss, rel=1e-4)
+    assert (found.accuracy, found.loss) == (run.test_accuracy, run.test_loss)
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        (lambda: mep_hw.convnet((1, 8, 8), (2,), kernel=3), {"rule": "hebbian"}),  # the machine refuses
+        (lambda: mep_hw.mlp(64, 4, 10), {"validation": 1e-4}),
+    ],
+)
+def test_a_run_that_is_refused_leaves_the_model_as_it_was(model: Any, wrong: dict[str, Any]) -> None:
+    own = model()
+    with pytest.raises(InputError):
+        mep_hw.train(own, centre=True, progress=False, **wrong)
+    assert own.offset is None
 
 
 def test_divergence_says_what_to_lower_and_keeps_the_last_good_epoch(tmp_path: Path) -> None:
