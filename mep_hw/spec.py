@@ -14,18 +14,31 @@ Layers are numbered from 1, the input is 0, and the last layer is the read-out (
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mep_hw.errors import ModelError
+from mep_hw.strict import parse_json, parse_yaml
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        """Numbers of numpy, which strict fields do not take, as Python's own."""
+        if isinstance(value, list | tuple):
+            return [cls._plain(entry) for entry in cast("Sequence[object]", value)]
+        return value.item() if isinstance(value, np.generic) else value
+
+
+_List = Field(strict=False)  # for the container only: YAML and JSON have lists where a frozen block keeps a tuple
 
 
 class PoolSpec(_Strict):
@@ -65,17 +78,10 @@ class LayerSpec(_Strict):
 
     dense: int | None = Field(None, ge=1, description="number of units")
     conv: ConvSpec | None = None
-    before: tuple[PoolSpec, ...] = ()
-    after: tuple[PoolSpec, ...] = ()
+    before: Annotated[tuple[PoolSpec, ...], _List] = ()
+    after: Annotated[tuple[PoolSpec, ...], _List] = ()
     activation: ActivationName | BoxSpec | None = None
     bias: bool = True
-
-    @field_validator("dense", mode="before")
-    @classmethod
-    def _count(cls, value: object) -> object:
-        if isinstance(value, bool):  # would pass for one unit
-            raise ValueError("must be a number of units; true is for skips")
-        return value
 
     @model_validator(mode="after")
     def _one_operator(self) -> LayerSpec:
@@ -103,9 +109,9 @@ class SkipSpec(_Strict):
 
 
 class ModelSpec(_Strict):
-    input: tuple[int, ...] = Field(min_length=1)
-    layers: tuple[LayerSpec, ...] = Field(min_length=1)
-    skips: tuple[SkipSpec, ...] = ()
+    input: Annotated[tuple[int, ...], _List] = Field(min_length=1)
+    layers: Annotated[tuple[LayerSpec, ...], _List] = Field(min_length=1)
+    skips: Annotated[tuple[SkipSpec, ...], _List] = ()
     cost: Literal["squared_error", "cross_entropy"] = "squared_error"
 
     @model_validator(mode="after")
@@ -160,8 +166,8 @@ def read(path: str | Path) -> ModelSpec:
             str(path), rule=f"cannot be read ({error})", fix="give a YAML file or sizes such as 784-512-10"
         ) from None
     try:
-        description = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        description = parse_json(text) if path.suffix == ".json" else parse_yaml(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise ModelError(str(path), rule=f"is not well-formed: {error}", fix="correct the file") from None
     return parse(description, str(path))
 

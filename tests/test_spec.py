@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -63,8 +65,14 @@ POOL = {"pool": "avg", "size": 2}
 
 WRONG: list[tuple[object, str]] = [
     (hidden(dense=0), "layers.0.dense = 0: .*greater than or equal to 1"),
-    (hidden(dense=True), "layers.0.dense = True: must be a number of units"),
+    (hidden(dense=True), "layers.0.dense = True: .*valid integer"),
     (hidden(dense="many"), "layers.0.dense = many"),
+    (hidden(dense="128"), "layers.0.dense = 128: .*valid integer"),
+    (hidden(dense=128.0), "layers.0.dense = 128.0: .*valid integer"),
+    (hidden(bias="no"), "layers.0.bias = no: .*valid boolean"),
+    (hidden(activation={"offset": math.nan}), "layers.0.activation.offset = nan: .*finite number"),
+    (skip(identity=math.inf), "skips.0.identity = inf: .*finite number"),
+    (changed(input=["4"]), "input.0 = 4: .*valid integer"),
     (hidden(colour="red"), "layers.0.colour = red: Extra inputs"),
     (hidden(conv={"channels": 1, "kernel": 3}), "layers.0 = .*exactly one of dense and conv"),
     (hidden(dense=None), "layers.0 = .*exactly one of dense and conv"),
@@ -112,6 +120,8 @@ def test_the_unchanged_description_is_right() -> None:
     [
         ("a.yaml", b"input: [4", "is not well-formed"),
         ("a.json", b"{", "is not well-formed"),
+        ("a.yaml", b"input: [4]\nlayers: [{dense: 2}]\ninput: [5]", "key 'input' is given twice"),
+        ("a.json", b'{"input": [4], "layers": [{"dense": 2, "dense": 3}]}', "key 'dense' is given twice"),
         ("a.yaml", b"\xff\xfe\xff", "cannot be read"),
         ("a.yaml", b"", "description = None"),
         ("a.yaml", b"784-512-10", "description = 784-512-10"),
@@ -127,6 +137,14 @@ def test_a_wrong_file_is_named(tmp_path: Path, file: str, content: bytes, messag
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="gone.yaml: cannot be read"):
         spec.read(tmp_path / "gone.yaml")
+
+
+def test_numbers_of_numpy_are_taken() -> None:
+    sizes = np.array([4, 3])
+    first = spec.parse({"input": sizes[:1].tolist(), "layers": [{"dense": sizes[1]}, {"dense": 2}]})
+    assert spec.parse({"input": [sizes[0]], "layers": [{"dense": 3}, {"dense": 2}]}) == first
+    with pytest.raises(ModelError, match="layers.0.dense = 3.0"):
+        spec.parse({"input": [4], "layers": [{"dense": np.float32(3)}, {"dense": 2}]})
 
 
 def test_sizes() -> None:

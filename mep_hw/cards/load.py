@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from mep_hw.cards.explain import card_error, did_you_mean
 from mep_hw.cards.schema import BackendCard, Card, DeviceCard
-from mep_hw.cards.strict_yaml import parse
 from mep_hw.errors import CardError
+from mep_hw.strict import parse_yaml
 
 Kind = Literal["backends", "devices"]
 AnyCard = TypeVar("AnyCard", bound=Card)
@@ -96,7 +96,7 @@ def _is_path(name: str | Path) -> bool:
 def _read(path: Path, where: str, schema: type[AnyCard], folder: str | None) -> AnyCard:
     """Read one card file; `folder` is the name that the card must bear, or None for a loose file."""
     try:
-        data = parse(path.read_text(encoding="utf-8"))
+        data = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         fix = "give the path of a card file, or a bundled name without .yaml"
         raise CardError(where, rule=f"cannot be read: {error.strerror}", fix=fix) from error

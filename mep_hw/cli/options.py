@@ -19,9 +19,9 @@ from pydantic.fields import FieldInfo
 from mep_hw import estimator, rules
 from mep_hw.cards.blocks import Block
 from mep_hw.cards.explain import card_error
-from mep_hw.cards.strict_yaml import parse
 from mep_hw.cli import flags
 from mep_hw.errors import InputError
+from mep_hw.strict import parse_yaml
 
 _CARD = "default: the backend card's"
 _TEXT = {"lr": str | None}  # flags that are read as text, because they may hold several numbers
@@ -159,7 +159,7 @@ def _checked(where: str, values: object) -> TrainOptions:
 
 def _read(path: Path) -> object:
     try:
-        content = parse(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(str(path), rule=f"cannot be read ({error})", fix="give a YAML file") from None
     except yaml.YAMLError as error:

@@ -1,11 +1,13 @@
-"""YAML as cards use it: PyYAML's safe loader, without two of its traps.
+"""YAML and JSON as cards, models and settings use them: the plain parsers, without their traps.
 
-A key given twice is an error (PyYAML keeps the last one silently), and `1e-3` is a number (YAML 1.1 wants `1.0e-3` and
-reads the other as text). The remaining YAML 1.1 habits stay: an unquoted `on`, `no` or `yes` is a boolean.
+A key given twice is an error (both parsers keep the last one silently), and `1e-3` is a number in YAML, too (YAML 1.1
+wants `1.0e-3` and reads the other as text). The remaining habits of YAML 1.1 stay: an unquoted `on`, `no` or `yes` is a
+boolean. NaN and infinity are left to whoever checks the values.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable
 from typing import Any
@@ -30,7 +32,25 @@ _Loader.add_implicit_resolver(
 )
 
 
-def parse(text: str) -> object:
+def parse_json(text: str) -> object:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: not JSON, or a key given twice.
+    """
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key '{key}' is given twice")
+        found[key] = value
+    return found
+
+
+def parse_yaml(text: str) -> object:
     """The value of one YAML document.
 
     Raises:
