@@ -121,11 +121,12 @@ class Model:
         """Copy values saved by `tensors()` into this model.
 
         Raises:
-            CheckpointError: a tensor is missing or has another shape.
+            CheckpointError: a tensor is missing or has another shape; nothing was copied.
         """
+        own = self.tensors()
         if "offset" in tensors and self.offset is None:
-            self.offset = torch.zeros_like(tensors["offset"])
-        for name, mine in self.tensors().items():
+            own["offset"] = torch.zeros(self.input_shape, dtype=tensors["offset"].dtype)
+        for name, mine in own.items():
             theirs = tensors.get(name)
             if theirs is None or theirs.shape != mine.shape:
                 raise CheckpointError(
@@ -133,7 +134,9 @@ class Model:
                     rule=f"must have shape {tuple(mine.shape)} for model {self.name}",
                     fix="load it into the model that wrote it",
                 )  # fmt: skip
-            mine.copy_(theirs)
+        for name, mine in own.items():
+            mine.copy_(tensors[name])
+        self.offset = own.get("offset")
 
     def _skip_index(self, skip: SkipSpec) -> int:
         return self.depth + self.spec.skips.index(skip)

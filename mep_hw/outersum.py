@@ -85,7 +85,7 @@ def dense(update: Update) -> Tensor:
 
 def checksum(update: Update) -> Tensor:
     """A number that is finite exactly when all entries are (short of overflow), in one pass without a mask."""
-    return update.left.sum() + update.right.sum() if isinstance(update, OuterSum) else update.sum()
+    return update.left.sum() + update.right.sum() + update.scale if isinstance(update, OuterSum) else update.sum()
 
 
 def add_into_(weights: Tensor, update: Update) -> None:

@@ -1,4 +1,4 @@
-"""Ranges of numbers that people give to constructors, and the one check of them.
+"""Ranges of numbers and lists of names that people give to constructors, and the one check of each.
 
 A number is a real one or a tensor without dimensions; `True` passes for 1 in Python and is refused. Settings that come
 from files and the command line are checked by pydantic instead (`mep_hw.settings`, `mep_hw.cards`).
@@ -7,7 +7,7 @@ from files and the command line are checked by pydantic instead (`mep_hw.setting
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import cast
@@ -46,3 +46,10 @@ def require(where: str, field: str, value: object, allowed: Range, fix: str) -> 
     else:
         return
     raise InputError(where, field, value, rule=rule, fix=fix)
+
+
+def require_one_of(where: str, field: str, value: str, known: Iterable[str], fix: str) -> None:
+    """Raises InputError, with the way out `fix`, unless `value` is one of the names `known`."""
+    names = list(known)
+    if value not in names:
+        raise InputError(where, field, value, rule=f"is not one of {', '.join(names)}", fix=fix)

@@ -160,3 +160,15 @@ def test_descriptions_that_do_not_fit_together() -> None:
         Model(spec.parse(description | {"skips": [{"source": 0, "target": 2, "identity": 1.0}]}))
     with pytest.raises(ModelError, match="does not fit"):
         convnet((1, 8, 8), (2, 2), kernel=5)
+
+
+def test_a_file_that_does_not_fit_changes_nothing() -> None:
+    """The last tensor is wrong, or the offset."""
+    for name, shape in (("biases.2", (3,)), ("offset", (5,))):
+        model, other = mlp(4, 3, 2), mlp(4, 3, 2, seed=1)
+        other.offset = torch.ones(4)
+        before = {key: value.clone() for key, value in model.tensors().items()}
+        with pytest.raises(CheckpointError, match=f"{name} = "):
+            model.load_tensors(other.tensors() | {name: torch.ones(shape)}, "a file")
+        assert model.offset is None
+        assert all(torch.equal(value, before[key]) for key, value in model.tensors().items())

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mep_hw.errors import InputError
-from mep_hw.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, SIZE, Range, require
+from mep_hw.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, SIZE, Range, require, require_one_of
 from mep_hw.rules import Adam, Bounded, Clipped, Decayed, Dion, Muon, Natural, Sgd
 from mep_hw.rules.feedback import Truncated
 
@@ -74,3 +74,9 @@ RULES: list[tuple[Callable[[], object], str]] = [
 def test_every_rule_checks_its_numbers(build: Callable[[], object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build()
+
+
+def test_a_name_that_is_not_known_is_told_the_known_ones() -> None:
+    require_one_of("here", "colour", "red", ("red", "blue"), "use red")
+    with pytest.raises(InputError, match=r"^here: colour = green: is not one of red, blue; use red$"):
+        require_one_of("here", "colour", "green", ("red", "blue"), "use red")

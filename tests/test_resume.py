@@ -17,8 +17,13 @@ from command import call
 
 import mep_hw
 from mep_hw.errors import CheckpointError
+from mep_hw.estimator import make
 from mep_hw.files import read_tensors
+from mep_hw.machine import build, cards
+from mep_hw.rules import Adam
+from mep_hw.training.checkpoint import restore
 from mep_hw.training.loop import StepInfo
+from mep_hw.training.step import TrainingStep
 
 EPOCHS = 4
 TIMED = ("seconds",)
@@ -169,3 +174,16 @@ def test_killed_by_the_system_and_resumed(tmp_path: Path, capsys: pytest.Capture
 def epochs_in(path: Path) -> int:
     """How many epochs the checkpoint holds; it is replaced in one piece, so it is whole whenever it is there."""
     return len(json.loads(read_tensors(path)[1]["history"])) if path.exists() else 0
+
+
+def test_memory_comes_back_to_where_the_rule_has_it(tmp_path: Path) -> None:
+    """The device `meta` stands for an accelerator: entries move there one by one, and counters stay on the CPU."""
+    saved = train(tmp_path / "run", rule="adam", epochs=1)
+    substrate = build(mep_hw.mlp(6, 7, 5, 3, seed=1), *cards("cpu"), seed=1)
+    step = TrainingStep(substrate, make("centered", 0.001), Adam(), lr=0.05)
+    place = step.memory["weights.0"]["m"].to("meta")
+    step.memory["weights.0"]["m"] = place
+    restore(tmp_path / "run", mep_hw.Run(substrate.model, saved.settings), step)
+    assert step.memory["weights.0"]["m"].device == place.device
+    assert step.memory["weights.0"]["v"].device.type == step.memory["weights.0"]["t"].device.type == "cpu"
+    assert int(step.memory["weights.0"]["t"]) == 3

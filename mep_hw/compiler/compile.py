@@ -57,10 +57,10 @@ def compile(
             budget; the generator is then where it was.
     """
     total = update if residual is None else add(update, residual)
+    finite(total)
     array = backend.array
     pulsed = False
     if array is not None and device is not None:
-        finite(total)
         plain = local or array.transfer is not None
         pulsed = plain and array.slices == 1 and "outer" in backend.write_modes and takes_pulses(array, device)
 

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from mep_hw.errors import InputError
 from mep_hw.outersum import OuterSum, Update
-from mep_hw.ranges import BELOW_ONE, COUNT, SHARE, require
+from mep_hw.ranges import BELOW_ONE, COUNT, SHARE, require, require_one_of
 from mep_hw.rules.adam import BIAS_LR, Adam
 from mep_hw.rules.base import LocalStates, Memory, Rule
-from mep_hw.rules.scale import scale
+from mep_hw.rules.scale import SCALES, scale
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Dion(Rule):
     """rank >= 1, or fraction in (0, 1] of the smaller side (rounded up); momentum in [0, 1).
 
     Raises:
-        InputError: a number out of range, or both rank and fraction.
+        InputError: a number out of range, both rank and fraction, or an unknown scale.
     """
 
     rank: int | None = None
@@ -49,6 +49,7 @@ class Dion(Rule):
         if self.fraction is not None:
             require("rule dion", "fraction", self.fraction, SHARE, "0.25 is a good start")
         require("rule dion", "momentum", self.momentum, BELOW_ONE, "0.95 is usual")
+        require_one_of("rule dion", "scale", self.scale, SCALES, "use spectral")
 
     def width(self, shape: tuple[int, ...]) -> int:
         """The rank r for weights of this shape."""

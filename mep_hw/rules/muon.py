@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update
-from mep_hw.ranges import BELOW_ONE, require
+from mep_hw.ranges import BELOW_ONE, require, require_one_of
 from mep_hw.rules.adam import BIAS_LR, Adam
 from mep_hw.rules.base import LocalStates, Memory, Rule
-from mep_hw.rules.orthogonal import orthogonalise
-from mep_hw.rules.scale import scale
+from mep_hw.rules.orthogonal import METHODS, orthogonalise
+from mep_hw.rules.scale import SCALES, scale
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Muon(Rule):
     """momentum in [0, 1); `method` and `dtype` as for `orthogonalise`; `scale` a name in `rules.scale.SCALES`.
 
     Raises:
-        InputError: momentum out of range.
+        InputError: momentum out of range, or an unknown method or scale.
     """
 
     momentum: float = 0.95
@@ -42,6 +42,8 @@ class Muon(Rule):
 
     def __post_init__(self) -> None:
         require("rule muon", "momentum", self.momentum, BELOW_ONE, "0.95 is usual")
+        require_one_of("rule muon", "method", self.method, METHODS, "use auto")
+        require_one_of("rule muon", "scale", self.scale, SCALES, "use original")
 
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         return {"m": torch.zeros(shape, dtype=dtype, device=generator.device)}

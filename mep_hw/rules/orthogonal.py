@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mep_hw.errors import DivergenceError, InputError
+from mep_hw.errors import DivergenceError
+from mep_hw.ranges import require_one_of
 
 Triple = tuple[float, float, float]
 
@@ -99,13 +100,12 @@ def orthogonalise(matrix: Tensor, method: str = "auto", dtype: torch.dtype | Non
         InputError: unknown method.
         DivergenceError: the matrix holds NaN or infinity (found by the SVD; Newton-Schulz returns NaN).
     """
+    require_one_of("orthogonalise", "method", method, METHODS, "use auto")
     if method == "auto":
         exact = matrix.device.type == "cpu" or min(matrix.shape) <= EXACT_SIZE
         method = "svd" if exact else "polar-express"
     if method == "svd":
         return _svd(matrix)
-    if method not in COEFFICIENTS:
-        raise InputError("orthogonalise", "method", method, rule=f"is not one of {', '.join(METHODS)}", fix="use auto")
     if dtype is None:
         dtype = torch.bfloat16 if matrix.device.type == "cuda" else torch.promote_types(matrix.dtype, torch.float32)
     return newton_schulz(matrix, COEFFICIENTS[method], dtype).to(matrix.dtype)

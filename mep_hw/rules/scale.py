@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from mep_hw.errors import InputError
-
 SCALES: dict[str, Callable[[int, int], float]] = {
     "original": lambda out, into: math.sqrt(max(1.0, out / into)),  # Jordan 2024 and torch.optim.Muon
     "spectral": lambda out, into: math.sqrt(out / into),  # unit operator norm between root-mean-square norms (Dion)
@@ -22,11 +20,5 @@ SCALES: dict[str, Callable[[int, int], float]] = {
 
 
 def scale(name: str, shape: tuple[int, ...]) -> float:
-    """The factor called `name` for weights of `shape`; convolutions count as (out, in * k * k).
-
-    Raises:
-        InputError: unknown name.
-    """
-    if name not in SCALES:
-        raise InputError("rule", "scale", name, rule=f"is not one of {', '.join(SCALES)}", fix="use original")
+    """The factor called `name`, one of `SCALES`, for weights of `shape`; convolutions count as (out, in * k * k)."""
     return SCALES[name](shape[0], math.prod(shape[1:]))

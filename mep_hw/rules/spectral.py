@@ -25,9 +25,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mep_hw.errors import InputError
 from mep_hw.outersum import OuterSum, Update, dense
-from mep_hw.ranges import COUNT, POSITIVE, require
+from mep_hw.ranges import COUNT, POSITIVE, require, require_one_of
 from mep_hw.rules.base import LocalStates, Memory, Wrapper
 from mep_hw.rules.orthogonal import decompose
 from mep_hw.rules.softcap import soft_cap
@@ -57,9 +56,7 @@ class Bounded(Wrapper):
 
     def __post_init__(self) -> None:
         require("spectral bound", "bound", self.bound, POSITIVE, "0.9 is usual")
-        if self.method not in METHODS:
-            rule = f"is not one of {', '.join(METHODS)}"
-            raise InputError("spectral bound", "method", self.method, rule=rule, fix="choose one of them")
+        require_one_of("spectral bound", "method", self.method, METHODS, "choose one of them")
         require("spectral bound", "cycles", self.cycles, COUNT, "leave it out")
 
     @property

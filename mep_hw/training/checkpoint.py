@@ -60,7 +60,9 @@ def restore(path: Path, run: Run, step: TrainingStep) -> Best | None:
     _same_settings(where, Settings.model_validate_json(metadata["settings"]), run.settings)
     run.model.load_tensors(tensors, where)
     step.substrate.restore(_under("substrate.", tensors))
-    step.memory = {key: _under(f"memory.{key}.", tensors) for key in step.memory}
+    for key, fresh in step.memory.items():
+        kept = _under(f"memory.{key}.", tensors)
+        step.memory[key] = {name: value.to(fresh[name].device) for name, value in kept.items()}
     for c, owed in step.owed.items():
         owed.load(_under(f"owed.{c}.", tensors))
     run.history = json.loads(metadata["history"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -94,7 +94,7 @@ class TrainingStep:
         Returns the free phase, settled before any update.
 
         Raises:
-            DivergenceError: the contrast is not finite; the weights stay as they are.
+            DivergenceError: the contrast or an update is not finite; the weights stay as they are.
         """
         free: Settled | None = None
         for contrast in self.estimator.contrasts(self.substrate, inputs, target):
@@ -105,7 +105,7 @@ class TrainingStep:
 
     def _apply(self, contrast: Contrast, inputs: Tensor, factor: float) -> None:
         substrate, model = self.substrate, self.substrate.model
-        _require_finite(contrast)
+        _require_finite("contrast", (*contrast.weights, *contrast.biases))
         updates: dict[str, Update] = {}
         new: dict[str, Memory] = {}
         for c in self.couplings:
@@ -121,6 +121,7 @@ class TrainingStep:
             # Without weights nothing decays: a decayed bias only shifts the units' working point.
             lr = self.bias_lr[n - 1] * factor
             updates[key], new[key] = self.rules[key].step(measured, self.memory[key], lr=lr)
+        _require_finite("update", updates.values())
         # All before any is executed: one refused leaves every weight as it was.
         schedules = {
             c: owed.compile(updates[f"weights.{c}"], self.rules[f"weights.{c}"].local) for c, owed in self.owed.items()
@@ -164,10 +165,10 @@ def _per_layer(lr: float | Sequence[float], depth: int) -> list[float]:
     return values
 
 
-def _require_finite(contrast: Contrast) -> None:
-    parts = [checksum(u) for u in (*contrast.weights, *contrast.biases) if u is not None]
+def _require_finite(what: str, values: Iterable[Update | None]) -> None:
+    parts = [checksum(value) for value in values if value is not None]
     if not math.isfinite(torch.stack(parts).sum().item()):  # one number, so that one read-back decides
         raise DivergenceError(
-            "train", "contrast", "nan", rule="is not finite, so the step was refused and no weight was changed",
+            "train", what, "nan", rule="is not finite, so the step was refused and no weight was changed",
             fix="lower lr, momentum or beta",
         )  # fmt: skip

@@ -123,3 +123,8 @@ def test_directions_that_are_absent_are_not_written() -> None:
 def test_wrong_ranks_are_refused(given: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Dion(**given)  # type: ignore[arg-type]
+
+
+def test_an_unknown_scale_is_refused_at_once() -> None:
+    with pytest.raises(InputError, match="rule dion: scale = wide: is not one of original, spectral"):
+        Dion(scale="wide")

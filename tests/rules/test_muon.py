@@ -103,3 +103,15 @@ def test_an_unknown_scale_names_the_known_ones() -> None:
 
 def test_biases_are_adams() -> None:
     assert isinstance(Muon().for_biases(), Adam) and Muon().bias_lr == 0.003
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"method": "newton"}, "rule muon: method = newton: is not one of auto, svd, quintic"),
+        ({"scale": "wide"}, "rule muon: scale = wide: is not one of original, spectral"),
+    ],
+)
+def test_an_unknown_name_is_refused_at_once(wrong: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Muon(**wrong)  # pyright: ignore[reportArgumentType]

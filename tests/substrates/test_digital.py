@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from mep_hw.array.scale import weight_range
 from mep_hw.compiler import compile
-from mep_hw.errors import CapabilityError, CardError
+from mep_hw.errors import CapabilityError, CardError, ScheduleError
 from mep_hw.model import Model, mlp
 from mep_hw.outersum import OuterSum
 from mep_hw.schedule import Cost, Registers, Schedule
@@ -34,6 +35,12 @@ def schedule(*changes: Tensor | OuterSum) -> Schedule:
 
 def factors(out: int, inputs: int) -> OuterSum:
     return OuterSum(torch.ones(out, 1).double(), torch.arange(1.0, inputs + 1).double()[:, None], 0.5)
+
+
+def test_an_update_that_is_not_finite_gets_no_schedule() -> None:
+    for update in (torch.tensor([[1.0, math.nan]]), OuterSum(torch.ones(2, 1), torch.ones(3, 1), math.inf)):
+        with pytest.raises(ScheduleError, match="update: weights = nan: must be finite"):
+            compile(update, None, card("cpu"), None)
 
 
 def test_apply_adds_every_cycle_to_one_coupling(build: Callable[[Model], Substrate]) -> None:

@@ -9,8 +9,10 @@ import torch
 
 import mep_hw
 from mep_hw.errors import DivergenceError, InputError, Notice
+from mep_hw.estimator import make
+from mep_hw.machine import build, cards
 from mep_hw.outersum import dense
-from mep_hw.rules import DEFAULTS, Bounded
+from mep_hw.rules import DEFAULTS, Bounded, Sgd
 from mep_hw.training.step import TrainingStep
 
 
@@ -122,3 +124,16 @@ def test_a_bound_without_hidden_couplings_is_for_the_read_out_and_says_so() -> N
     with pytest.warns(Notice, match="64-8-10 couples no hidden layers, so the read-out's coupling is bounded"):
         run = mep_hw.train(mep_hw.mlp(64, 8, 10), spectral_bound=0.3, epochs=1, progress=False)
     assert float(torch.linalg.matrix_norm(run.model.weights[1], 2)) == pytest.approx(0.3, rel=0.02)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])  # an update kept as factors, and a dense one
+def test_an_update_that_is_not_finite_is_refused_before_any_weight_changes(momentum: float) -> None:
+    """On registers, which could hold it: the contrast is finite, and the rate makes the update infinite."""
+    model = mep_hw.mlp(64, 8, 10)
+    step = TrainingStep(build(model, *cards("cpu"), seed=0), make("centered", 0.001), Sgd(momentum), lr=1e300)
+    before = [step.substrate.read(c) for c in range(2)] + [b.clone() for b in step.substrate.biases if b is not None]
+    with pytest.raises(DivergenceError, match="update = nan: is not finite, so the step was refused"):
+        step(torch.rand(4, 64), torch.rand(4, 10))
+    after = [step.substrate.read(c) for c in range(2)] + [b for b in step.substrate.biases if b is not None]
+    assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
+    assert not any(bool(value.any()) for memory in step.memory.values() for value in memory.values())
