@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 
 from mep_hw.activation import Activation, Box
+from mep_hw.energy import energy
 from mep_hw.errors import InputError
 from mep_hw.krylov import solve
-from mep_hw.model import Model, energy
+from mep_hw.model import Model
 
 FIXED_POINT = 1e-9  # largest step of a state entry towards its minimum, in state units, that counts as settled
 ACCEPTED = 1e-8  # relative residual of the linear system, in the norm that its diagonal scales
@@ -73,8 +74,8 @@ def exact_gradient(
         AdjointError: `state` is not a minimum to within FIXED_POINT, or H is singular to within rounding.
     """
     at = _Point(model, weights or model.weights, biases or model.biases, state, inputs)
-    output = at.values[-1] if model.cost.in_energy else at.logits()
-    loss = model.cost.loss(output, target.double())
+    output = at.values[-1] if model.loss.in_energy else at.logits()
+    loss = model.loss.of(output, target.double())
     definite = torch.ones(len(inputs), dtype=torch.bool, device=inputs.device)
     free = torch.ones(len(inputs), dtype=torch.float64, device=inputs.device)
     objective = loss
@@ -111,7 +112,7 @@ class _Point:
         self.biases = [None if b is None else _leaf(b) for b in biases]
         activations = [layer.activation for layer in model.layers]
         self.values = [_leaf(_inside(a, s.detach().double())) for a, s in zip(activations, state, strict=True)]
-        inside = model.depth if model.cost.in_energy else model.depth - 1
+        inside = model.depth if model.loss.in_energy else model.depth - 1
         self.units = self.values[:inside]
         if not self.units:
             return

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from mep_hw.coupling import Coupling
 from mep_hw.outersum import OuterSum, Update
-from mep_hw.rules.base import LocalStates
-from mep_hw.state import Settled, State
+from mep_hw.state import LocalStates, Settled, State
 from mep_hw.substrates.base import Substrate
 
 

@@ -184,7 +184,7 @@ def _strengths(values: Sequence[complex], inputs: Tensor, dtype: torch.dtype) ->
 
 def _require_minimum(substrate: Substrate, beta: float) -> None:
     """A linear read-out has curvature 1 + beta: pushed away from its target by 1 or more, it has no energy minimum."""
-    if substrate.model.cost.in_energy and beta >= 1:
+    if substrate.model.loss.in_energy and beta >= 1:
         raise InputError(
             "estimator", "beta", beta, rule="must be below 1 where a squared-error read-out is nudged from its target",
             fix="use a smaller beta, or estimator one_sided",

@@ -61,20 +61,20 @@ def evaluate(
     Raises:
         InputError: of the data, the model or the cards, see `mep_hw.train`.
     """
-    card, cell = machine.cards(backend, device)
+    card, device_card = machine.cards(backend, device)
     source = as_data(data)
     model = as_model(model, source.features)
     source = check(source, input_shape=model.input_shape, outputs=model.outputs)
     x, y = (source.test_x, source.test_y) if source.has_test else (source.x, source.y)
     started = time.perf_counter()
-    substrate = machine.build(model, card, cell, seed)
-    if after is not None:
-        substrate.wait(after, compensate)
-    elif compensate:
+    if compensate and after is None:
         rule, fix = "has no effect without a time", "give the time between programming and use"
         raise InputError("evaluate", "compensate", compensate, rule=rule, fix=fix)
-    found = score(substrate, Samples.of(x, y, source, substrate))
+    with machine.build(model, card, device_card, seed) as substrate:
+        if after is not None:
+            substrate.wait(after, compensate)
+        found = score(substrate, Samples.of(x, y, source, substrate))
     return Evaluation(
-        backend=card.name, device=None if cell is None else cell.name, data=source.name, model=model.name,
+        backend=card.name, device=None if device_card is None else device_card.name, data=source.name, model=model.name,
         accuracy=found.accuracy, loss=found.loss, seconds=time.perf_counter() - started, cost=Cost(),
     )  # fmt: skip

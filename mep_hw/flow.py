@@ -92,7 +92,7 @@ def integrate(
     drive = flow.now[-1]
     if noisy and options.average:
         drive = flow.average(options.average, step_size)
-    output = flow.state[-1] if model.cost.in_energy else drive
+    output = flow.state[-1] if model.loss.in_energy else drive
     settled = Settled(flow.state, output, sweeps, residual, torch.stack(trace) if trace else None)
     return settled if nudge is not None else replace(settled, static=flow.static)
 
@@ -179,7 +179,7 @@ class _Flow:
                 moved = activation.rho(membrane)
             elif isinstance(activation, Box):
                 moved = (value + step * (drive - activation.inverse(value))).clamp(activation.low, activation.high)
-            elif self.model.cost.in_energy:
+            elif self.model.loss.in_energy:
                 rate = drive - value
                 if self.nudge is not None:
                     rate = rate + self.nudge.beta[:, None] * (self.nudge.target - value)
@@ -216,7 +216,7 @@ class _Flow:
 
     def _signal(self, drive: Tensor) -> Tensor:
         beta, target = (None, None) if self.nudge is None else (self.nudge.beta[:, None], self.nudge.target)
-        return self.model.cost.signal(drive, beta, target)
+        return self.model.loss.signal(drive, beta, target)
 
 
 def _towards(mean: State, new: State) -> State:

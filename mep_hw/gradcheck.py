@@ -26,7 +26,8 @@ from torch import Tensor
 from mep_hw import estimator as estimators
 from mep_hw import machine
 from mep_hw.adjoint import exact_gradient
-from mep_hw.cards import BackendCard, SettleOptions, load_backend
+from mep_hw.cards import BackendCard, load_backend
+from mep_hw.cards.changed import changed
 from mep_hw.contrast import Contrast
 from mep_hw.coupling import Conv
 from mep_hw.data import Source, as_data, check, one_hot
@@ -118,16 +119,19 @@ def gradient_check(
         DivergenceError: the machine did not settle to RESIDUAL.
         AdjointError: the exact side did not settle.
     """
-    own, cells = machine.cards(backend, device)
+    own, device_card = machine.cards(backend, device)
     beta = beta if beta is not None else own.training.beta if as_trained else BETA
     method = estimators.make(estimator, beta, points)
     card = own if as_trained else precise(own, beta)
     x, y = _batch(model, data, samples, seed)
     given = len(x)
     while True:
-        witness = Witness(machine.build(_with(model, model.weights, model.biases), card, cells, seed))
-        inputs, target = witness.tensor(x), witness.tensor(y)
-        contrast = _summed(method.contrasts(witness, inputs, target))
+        with machine.build(_with(model, model.weights, model.biases), card, device_card, seed) as built:
+            witness = Witness(built)
+            inputs, target = witness.tensor(x), witness.tensor(y)
+            contrast = _summed(method.contrasts(witness, inputs, target))
+            weights = [witness.read(c).double().cpu() for c in range(len(model.couplings))]
+            biases = [None if b is None else b.double().cpu() for b in witness.biases]
         if not (as_trained or witness.residual <= RESIDUAL):
             raise DivergenceError(
                 f"backend {card.name}", "residual of a settled state", f"{witness.residual:.3g}",
@@ -144,8 +148,6 @@ def gradient_check(
                 "gradcheck", "beta", beta, rule="moves every sample across a bound or a max-pool winner",
                 fix="use a smaller beta, or average pooling",
             )  # fmt: skip
-    weights = [witness.read(c).double().cpu() for c in range(len(model.couplings))]
-    biases = [None if b is None else b.double().cpu() for b in witness.biases]
     state = _settled(model, weights, biases, x) if as_trained else [value.cpu() for value in contrast.free.state]
     exact = exact_gradient(model, state, x, y, weights=weights, biases=biases)
     pairs = [
@@ -164,15 +166,12 @@ def gradient_check(
 
 def precise(card: BackendCard, beta: float) -> BackendCard:
     """The card in float64, with every phase settled to RESIDUAL."""
-    settle = card.settle.model_dump() | {
-        "free_sweeps": SWEEPS, "nudged_sweeps": SWEEPS, "tolerance": RESIDUAL, "nudged_tolerance": RESIDUAL / beta,
+    values: dict[str, object] = {
+        "settle.free_sweeps": SWEEPS, "settle.tolerance": RESIDUAL,
+        "settle.nudged_sweeps": SWEEPS, "settle.nudged_tolerance": RESIDUAL / beta,
+        "compute.dtype": "float64",
     }  # fmt: skip
-    # Checked blocks in a copy, which knows its file: a class beside the card is looked for there.
-    blocks = {
-        "settle": SettleOptions.model_validate(settle),
-        "compute": card.compute.model_copy(update={"dtype": "float64"}),
-    }
-    return card.model_copy(update=blocks)
+    return changed(card, values)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mep_hw.cards import BackendCard, DeviceCard, SettleOptions, import_substrate, load_backend, load_device
+from mep_hw.cards import BackendCard, DeviceCard, import_substrate, load_backend, load_device
+from mep_hw.cards.changed import changed
 from mep_hw.errors import CapabilityError, CardError
 from mep_hw.model import Model
 from mep_hw.substrates.base import Substrate
@@ -21,25 +22,24 @@ def cards(
     """
     card = backend if isinstance(backend, BackendCard) else load_backend(backend)
     name = device if device is not None else card.device
-    cells = name if name is None or isinstance(name, DeviceCard) else load_device(name)
-    if cells is not None and cells.family != "ideal" and card.write_modes == ("exact",):
+    found = name if name is None or isinstance(name, DeviceCard) else load_device(name)
+    if found is not None and found.family != "ideal" and card.write_modes == ("exact",):
         raise CapabilityError(
-            f"backend {card.name}", "device", cells.name,
+            f"backend {card.name}", "device", found.name,
             rule="would have no effect: this backend holds weights in exact registers",
             fix="leave the device out, or use a backend with an array of cells",
         )  # fmt: skip
-    return card, cells
+    return card, found
 
 
 def fixed_sweeps(card: BackendCard, free: int | None, nudged: int | None) -> BackendCard:
     """The card with exactly so many sweeps in a phase in place of its tolerance; None leaves a phase as it is."""
-    settle = card.settle.model_dump()
+    values: dict[str, object] = {}
     if free is not None:
-        settle |= {"free_sweeps": free, "tolerance": 0.0}
+        values |= {"settle.free_sweeps": free, "settle.tolerance": 0.0}
     if nudged is not None:
-        settle |= {"nudged_sweeps": nudged, "nudged_tolerance": 0.0}
-    # A checked block in a copy, which knows its file: a class beside the card is looked for there.
-    return card.model_copy(update={"settle": SettleOptions.model_validate(settle)})
+        values |= {"settle.nudged_sweeps": nudged, "settle.nudged_tolerance": 0.0}
+    return changed(card, values)
 
 
 def minimising(card: BackendCard, goal: str | None) -> BackendCard:
@@ -53,8 +53,7 @@ def minimising(card: BackendCard, goal: str | None) -> BackendCard:
     if card.array is None:
         rule, fix = "has no effect without an array of cells", "leave it out, or choose another backend"
         raise CapabilityError(f"backend {card.name}", "minimise", goal, rule=rule, fix=fix)
-    writing = card.array.writing.model_copy(update={"minimise": goal})
-    return card.model_copy(update={"array": card.array.model_copy(update={"writing": writing})})
+    return changed(card, {"array.writing.minimise": goal})
 
 
 def build(model: Model, card: BackendCard, device: DeviceCard | None, seed: int) -> Substrate:

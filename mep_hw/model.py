@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from mep_hw import spec as specs
-from mep_hw.cost import COSTS, Cost
 from mep_hw.coupling import Shape
 from mep_hw.errors import CheckpointError, ModelError
 from mep_hw.files import read_tensors, write_tensors
 from mep_hw.initial import initial_bias, initial_weight
+from mep_hw.loss import LOSSES, Loss
 from mep_hw.spec import BoxSpec, ModelSpec, SkipSpec
-from mep_hw.state import Nudge, Settled
+from mep_hw.state import Settled
 from mep_hw.structure import structure
 
 
@@ -36,7 +36,7 @@ class Model:
     def __init__(self, spec: ModelSpec, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> None:
         self.spec = spec
         self.input_shape: Shape = spec.input
-        self.cost: Cost = COSTS[spec.cost]
+        self.loss: Loss = LOSSES[spec.cost]
         self.layers, self.couplings = structure(spec)
         self.incoming = [[c for c, k in enumerate(self.couplings) if k.target == n] for n in range(self.depth + 1)]
         self.outgoing = [[c for c, k in enumerate(self.couplings) if k.source == n] for n in range(self.depth + 1)]
@@ -70,6 +70,17 @@ class Model:
         return [c for c, k in enumerate(self.couplings) if k.trainable]
 
     @property
+    def hidden(self) -> list[int]:
+        """Indices of the couplings that a control run freezes: all but those that end in the read-out."""
+        return [c for c, k in enumerate(self.couplings) if k.target < self.depth]
+
+    @property
+    def bounded(self) -> list[int]:
+        """Indices of the couplings that a spectral bound is for: between hidden layers, or else the read-out's."""
+        between = [c for c in self.trainable if self.couplings[c].source > 0]
+        return [c for c in between if self.couplings[c].target < self.depth] or between
+
+    @property
     def smooth(self) -> bool:
         """True when every activation is analytic, which complex states need."""
         return not any(k.routes_by_argmax for k in self.couplings) and all(
@@ -90,7 +101,7 @@ class Model:
         Raises:
             DataError: samples of another size.
         """
-        from mep_hw.readout import free_phase  # needs machines, which need this module
+        from mep_hw.forward import free_phase  # needs machines, which need this module
 
         free, inputs = free_phase(self, x)
         for listener in self.listeners:
@@ -106,6 +117,8 @@ class Model:
 
         With `cross_entropy` the read-out is outside the energy and the last entry of `state` is not used.
         """
+        from mep_hw.energy import energy  # which needs this module
+
         return energy(self, self.weights, self.biases, state, x)
 
     def save(self, path: str | Path) -> None:
@@ -142,49 +155,7 @@ class Model:
         return self.depth + self.spec.skips.index(skip)
 
     def __repr__(self) -> str:
-        return f"Model({self.name}, cost={self.cost.name}, skips={len(self.spec.skips)})"
-
-
-def energy(
-    model: Model, weights: Sequence[Tensor], biases: Sequence[Tensor | None], state: Sequence[Tensor], x: Tensor
-) -> Tensor:
-    """E(s; x) per sample with the given weights in place of the model's own."""
-    values = [x, *state]
-    total = x.new_zeros(len(x))
-    inside = model.depth if model.cost.in_energy else model.depth - 1
-    for layer, bias, value in zip(model.layers[:inside], biases, state, strict=False):
-        potential = value.square() / 2 if layer.activation is None else layer.activation.potential(value)
-        total = total + potential.flatten(1).sum(1)
-        if bias is not None:
-            total = total - (value * bias.to(value)).flatten(1).sum(1)
-    for coupling, weight in zip(model.couplings, weights, strict=True):
-        if coupling.target <= inside:
-            phi = coupling.forward(values[coupling.source], weight.to(x))
-            total = total - (values[coupling.target] * phi).flatten(1).sum(1)
-    return total
-
-
-def total_energy(
-    model: Model,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor | None],
-    state: Sequence[Tensor],
-    x: Tensor,
-    nudge: Nudge | None,
-) -> Tensor:
-    """E, or E + beta C in a nudged phase, per sample and with the given weights."""
-    value = energy(model, weights, biases, state, x)
-    if nudge is None:
-        return value
-    output = state[-1]
-    if not model.cost.in_energy:  # the read-out is outside of E, and the state holds what it sends back
-        drive = None if biases[-1] is None else biases[-1].to(output)
-        for c in model.incoming[model.depth]:
-            coupling = model.couplings[c]
-            drive = coupling.forward([x, *state][coupling.source], weights[c].to(output), drive)
-        assert drive is not None  # the read-out always has an incoming coupling
-        output = drive
-    return value + nudge.beta * model.cost.loss(output, nudge.target)
+        return f"Model({self.name}, cost={self.loss.name}, skips={len(self.spec.skips)})"
 
 
 def load(path: str | Path) -> Model:

@@ -58,7 +58,7 @@ def score(substrate: Substrate, samples: Samples) -> Score:
     hits, total = 0, 0.0
     for rows in batches(len(samples.x), BATCH):
         free = substrate.settle(samples.x[rows])
-        total += float(substrate.model.cost.loss(free.output, samples.target[rows]).sum())
+        total += float(substrate.model.loss.of(free.output, samples.target[rows]).sum())
         if samples.labels is not None:
             hits += int(correct(free, samples.labels[rows]).sum())
     count = len(samples.x)

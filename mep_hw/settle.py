@@ -76,7 +76,7 @@ def _iterate(
             record(state, live)
         if limit is None:
             if sweep == cap:
-                final = _snapshot(sweeper, state, torch.full((rows,), cap, device=state[0].device), old)
+                final = _snapshot(sweeper, state, torch.full((rows,), cap, device=state[0].device), None, old)
             continue
         residual = largest_change(state, old)
         done = residual <= limit
@@ -154,10 +154,12 @@ class _EnergyTrace:
         return torch.stack(self.values)
 
 
-def _snapshot(sweeper: Sweeper, state: State, sweeps: Tensor, last_change: Tensor | State) -> Settled:
+def _snapshot(
+    sweeper: Sweeper, state: State, sweeps: Tensor, residual: Tensor | None, earlier: State | None = None
+) -> Settled:
     below = None if sweeper.nudged else list(sweeper.below)
     static = None if sweeper.nudged else sweeper.static
-    return Settled(list(state), sweeper.output, sweeps, last_change, None, below, static)
+    return Settled(list(state), sweeper.output, sweeps, residual, None, below, static, earlier)
 
 
 def _empty_like(sweeper: Sweeper, state: State, residual: Tensor, rows: int) -> Settled:

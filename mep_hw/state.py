@@ -36,25 +36,40 @@ class Settled:
     state: s_1 .. s_L, each (rows, *shape); with cross entropy s_L is the error current sent back.
     output: (rows, outputs), the read-out: s_L, or the logits with cross entropy.
     sweeps: (rows,) sweeps (or integration steps) until the sample stopped.
-    last_change: the residual, or the state one sweep earlier, from which it is computed when somebody asks.
+    measured: (rows,) the residual; None: it is computed when somebody asks, from
+    earlier: the state one sweep earlier.
     energy: (sweeps, rows) E, or E + beta C in a nudged phase, after each sweep, when it was asked for.
     """
 
     state: State
     output: Tensor
     sweeps: Tensor
-    last_change: Tensor | State = field(repr=False)
+    measured: Tensor | None = field(repr=False)
     energy: Tensor | None = None
     # What the layers below contributed at this state; lets a nudged phase that starts here skip its first products.
     below: State | None = field(default=None, repr=False)
     static: list[Tensor | None] | None = field(default=None, repr=False)
+    earlier: State | None = field(default=None, repr=False)
 
     @cached_property
     def residual(self) -> Tensor:
         """(rows,) largest change of any state entry in the last sweep."""
-        if isinstance(self.last_change, Tensor):
-            return self.last_change
-        return largest_change(self.state, self.last_change)
+        if self.measured is not None:
+            return self.measured
+        assert self.earlier is not None  # one of the two is given
+        return largest_change(self.state, self.earlier)
+
+
+@dataclass(frozen=True)
+class LocalStates:
+    """What the two ends of a coupling see of every sample (with convolutions: of every sample and position).
+
+    before: (n, in) states that enter the operator in the free phase.
+    after: (n, out) each sample's own signal at the other end, which approaches -dC/d drive.
+    """
+
+    before: Tensor
+    after: Tensor
 
 
 def largest_change(new: Sequence[Tensor], old: Sequence[Tensor]) -> Tensor:

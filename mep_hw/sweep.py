@@ -47,7 +47,7 @@ class Sweeper:
         self.nudged = beta is not None
         self.below: list[Tensor] = [torch.empty(0)] * model.depth
         self.output = torch.empty(0)
-        self.silent = not (model.cost.in_energy or self.nudged)  # the read-out sends nothing back
+        self.silent = not (model.loss.in_energy or self.nudged)  # the read-out sends nothing back
         self.inner = [[c for c in group if model.couplings[c].source > 0] for group in model.incoming]
 
     def feed_forward(self) -> State:
@@ -83,8 +83,8 @@ class Sweeper:
         self.below[layer - 1] = below
         activation = model.layers[layer - 1].activation
         if activation is None:
-            value = model.cost.signal(drive, self.beta, self.target)
-            self.output = value if model.cost.in_energy else drive
+            value = model.loss.signal(drive, self.beta, self.target)
+            self.output = value if model.loss.in_energy else drive
         else:
             value = activation.rho(drive) if drive is below else activation.rho_(drive)
         if layer > len(state):

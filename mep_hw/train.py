@@ -21,7 +21,7 @@ from mep_hw.progress import progress_bar
 from mep_hw.settings import resolve
 from mep_hw.training.loop import OnStep, train_epochs
 from mep_hw.training.run import Run
-from mep_hw.training.step import TrainingStep, hidden
+from mep_hw.training.step import TrainingStep
 
 
 def train(
@@ -94,12 +94,12 @@ def train(
         InputError: anything wrong with model, data, cards or settings, found before the first step.
         DivergenceError: the loss left the useful range; says what to lower.
     """
-    card, cell = machine.cards(backend, device)
+    card, device_card = machine.cards(backend, device)
     source = as_data(data)
     model = as_model(model, source.features)
     source = check(source, input_shape=model.input_shape, outputs=model.outputs)
     settings = resolve(
-        card, device=None if cell is None else cell.name, data=source.name, model=model.name, rule=rule,
+        card, device=None if device_card is None else device_card.name, data=source.name, model=model.name, rule=rule,
         estimator=estimator, lr=lr, epochs=epochs, batch_size=batch_size, beta=beta, momentum=momentum,
         weight_decay=weight_decay, lr_schedule=lr_schedule, warmup=warmup,
         rank=rank, error_feedback=error_feedback, clip=clip,
@@ -120,21 +120,22 @@ def train(
     path = _checkpoint_path(checkpoint, resume)
     initial = copy.deepcopy(model) if control else None
 
-    def prepare(subject: Model, frozen: list[int]) -> TrainingStep:
-        substrate = machine.build(subject, card, cell, settings.seed)
-        return TrainingStep(
-            substrate, estimate, how, lr=settings.lr, bias_lr=settings.bias_lr,
-            bound=settings.spectral_bound, method=settings.spectral_method, frozen=frozen,
-        )  # fmt: skip
+    def fill(run: Run, frozen: list[int], path: Path | None, watch: OnStep | None) -> None:
+        with machine.build(run.model, card, device_card, settings.seed) as substrate:
+            step = TrainingStep(
+                substrate, estimate, how, lr=settings.lr, bias_lr=settings.bias_lr,
+                bound=settings.spectral_bound, method=settings.spectral_method, frozen=frozen,
+            )  # fmt: skip
+            train_epochs(run, step, source, path, resume, watch)
 
     run = Run(model, settings)
     with progress_bar(settings, progress, on_step) as watch:
-        train_epochs(run, prepare(model, []), source, path, resume, watch)
+        fill(run, [], path, watch)
     if initial is not None:
         frozen = Run(initial, settings)
         try:
             with progress_bar(settings, progress, None, "control") as watch:
-                train_epochs(frozen, prepare(initial, hidden(initial)), source, None, False, watch)
+                fill(frozen, initial.hidden, None, watch)
         except DivergenceError as error:  # the run itself is done, and its result is kept
             warnings.warn(f"control: {error}; its accuracy is left out", Notice, stacklevel=2)
         run.control_accuracy, run.control_loss = frozen.test_accuracy, frozen.test_loss

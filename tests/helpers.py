@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mep_hw.cards import BackendCard, import_substrate, load_backend
+from mep_hw.cards.changed import changed
 from mep_hw.model import Model
 from mep_hw.substrates.base import Substrate
 
 
 def card(name: str = "cpu", **changes: object) -> BackendCard:
     """The bundled card with fields changed; `settle__tolerance=0.0` sets settle.tolerance."""
-    data: dict[str, Any] = load_backend(name).model_dump()
-    for path, value in changes.items():
-        *blocks, field = path.split("__")
-        block = data
-        for key in blocks:
-            block = block[key]
-        assert field in block, path
-        block[field] = value
-    return BackendCard.model_validate(data)
+    return changed(load_backend(name), {path.replace("__", "."): value for path, value in changes.items()})
 
 
 def machine(model: Model, name: str = "cpu", seed: int = 0, **changes: object) -> Substrate:

@@ -89,7 +89,7 @@ def settled(model: Model, x: Tensor) -> tuple[State, Tensor]:
 def loss_with(model: Model, x: Tensor, y: Tensor, name: str, direction: Tensor, step: float) -> float:
     moved = copy.deepcopy(model)
     moved.tensors()[name].add_(direction, alpha=step)
-    return float(model.cost.loss(settled(moved, x)[1], y).mean())
+    return float(model.loss.of(settled(moved, x)[1], y).mean())
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -102,7 +102,7 @@ def test_against_finite_differences(name: str) -> None:
     x, y = batch(model)
     state, output = settled(model, x)
     exact = exact_gradient(model, state, x, y)
-    assert exact.loss == pytest.approx(float(model.cost.loss(output, y).mean()), rel=1e-12)
+    assert exact.loss == pytest.approx(float(model.loss.of(output, y).mean()), rel=1e-12)
     assert bool(exact.definite.all())
     gradients = {f"weights.{k.name}": g for k, g in zip(model.couplings, exact.weights, strict=True) if g is not None}
     gradients |= {f"biases.{n}": g for n, g in enumerate(exact.biases, start=1) if g is not None}
@@ -176,7 +176,7 @@ def test_a_saddle_has_a_gradient_too(strength: float, definite: bool) -> None:
     exact = exact_gradient(model, state, x, y)
     assert exact.definite.tolist() == [definite] * 3
     weights = [w.clone().requires_grad_() for w in model.weights]
-    loss = model.cost.loss(solved_state(weights, x)[1], y).mean()
+    loss = model.loss.of(solved_state(weights, x)[1], y).mean()
     for mine, closed in zip(exact.weights, torch.autograd.grad(loss, weights), strict=True):
         torch.testing.assert_close(mine, closed, rtol=1e-9, atol=1e-12)
 

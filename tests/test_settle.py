@@ -30,7 +30,7 @@ def beta(value: float, rows: int) -> Tensor:
 def total(p: Problem, state: State, strength: Tensor) -> Tensor:
     """F = E + beta C of the whole batch, written with the model's own description only."""
     model, output = p.model, state[-1]
-    if not model.cost.in_energy:
+    if not model.loss.in_energy:
         output = torch.addmm(model.biases[-1], state[-2], model.weights[-1].T)
         loss = torch.nn.functional.cross_entropy(output, p.y, reduction="none")
     else:
@@ -41,7 +41,7 @@ def total(p: Problem, state: State, strength: Tensor) -> Tensor:
 def largest_force(p: Problem, state: State, strength: Tensor) -> float:
     """Largest entry of -dF/ds, without what only pushes a unit against the end of its range."""
     state = [value.clone().requires_grad_() for value in state]
-    inside = state if p.model.cost.in_energy else state[:-1]
+    inside = state if p.model.loss.in_energy else state[:-1]
     worst = 0.0
     slopes = torch.autograd.grad(total(p, state, strength), inside)
     for layer, value, slope in zip(p.model.layers, state, slopes, strict=False):

@@ -9,15 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
-
-from mep_hw.cards.explain import card_error, did_you_mean
+from mep_hw.cards.changed import AnyCard, changed
+from mep_hw.cards.explain import did_you_mean
 from mep_hw.cards.schema import Card
 from mep_hw.errors import CardError
-
-AnyCard = TypeVar("AnyCard", bound=Card)
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def sensitivity(cost: Callable[[AnyCard], float | None], card: AnyCard, paths: S
     rows: list[Swing] = []
     for path in paths:
         value = number(card, path)
-        half, double = (_figure(cost, changed(card, path, value * factor)) / base for factor in (0.5, 2.0))
+        half, double = (_figure(cost, changed(card, {path: value * factor})) / base for factor in (0.5, 2.0))
         rows.append(Swing(path, value, half, double))
     return sorted(rows, key=lambda row: row.size, reverse=True)
 
@@ -80,19 +77,3 @@ def number(card: Card, path: str) -> float:
     if not isinstance(where, float):
         raise CardError(card.origin, path, where, rule="must be a number with a point", fix="vary another one")
     return where
-
-
-def changed(card: AnyCard, path: str, value: float) -> AnyCard:
-    """The same card with another number, and read from the same place."""
-    data = card.model_dump()
-    *blocks, last = path.split(".")
-    block = data
-    for key in blocks:
-        block = block[key]
-    block[last] = value
-    try:
-        made = type(card).model_validate(data)
-    except ValidationError as error:
-        raise card_error(card.origin, type(card), error) from error
-    made._path = card.path  # pyright: ignore[reportPrivateUsage]  # tables of a device lie beside its card
-    return made

@@ -16,7 +16,8 @@ from mep_hw.activation import Box
 from mep_hw.conformance.problems import KINDS, problem, problems
 from mep_hw.conformance.report import Finding, above, at_most
 from mep_hw.conformance.subject import Running, Subject, held, held_biases, plain, start
-from mep_hw.model import Model, energy
+from mep_hw.energy import energy
+from mep_hw.model import Model
 from mep_hw.state import Nudge, Settled, State
 from mep_hw.substrates.base import Substrate
 
@@ -69,9 +70,9 @@ def nudge_direction(subject: Subject) -> Iterator[Finding]:
         run = start(subject, p)
         free = run.machine.settle(run.inputs)
         nudged = run.machine.settle(run.inputs, run.nudge(1.0, -1.0), free)
-        cost, count = run.machine.model.cost, len(run.inputs)
-        level = float(cost.loss(free.output, run.target).double().mean())
-        lower, higher = (float(cost.loss(o, run.target).double().mean()) for o in nudged.output.split(count))
+        loss, count = run.machine.model.loss, len(run.inputs)
+        level = float(loss.of(free.output, run.target).double().mean())
+        lower, higher = (float(loss.of(o, run.target).double().mean()) for o in nudged.output.split(count))
         yield above(f"{p.name}: fall of the mean loss under +beta", level - lower, 0.0)
         yield above(f"{p.name}: rise of the mean loss under -beta", higher - level, 0.0)
 
@@ -130,14 +131,14 @@ def _step(run: Running, settled: Settled, nudge: Nudge | None) -> float:
     copies = 1 if nudge is None else len(nudge.beta) // len(run.inputs)
     x = run.inputs.double().cpu().repeat(copies, *[1] * (run.inputs.dim() - 1))
     state = [value.requires_grad_() for value in plain(settled.state)]
-    inside = state if model.cost.in_energy else state[:-1]
+    inside = state if model.loss.in_energy else state[:-1]
     weights, biases = held(built), held_biases(built)
     total = energy(model, weights, biases, state, x)
-    output = state[-1] if model.cost.in_energy else _logits(model, weights, biases, state, x)
+    output = state[-1] if model.loss.in_energy else _logits(model, weights, biases, state, x)
     beta = torch.zeros(len(x), dtype=torch.float64)
     if nudge is not None:
         beta = nudge.beta.double().cpu()
-        total = total + beta * model.cost.loss(output, nudge.target.double().cpu().repeat(copies, 1))
+        total = total + beta * model.loss.of(output, nudge.target.double().cpu().repeat(copies, 1))
     slopes = torch.autograd.grad(total.sum(), inside)
     worst = float((settled.output.double().cpu() - output).detach().abs().max())
     for layer, value, slope in zip(model.layers, inside, slopes, strict=False):

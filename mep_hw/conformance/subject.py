@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -27,10 +27,14 @@ from mep_hw.substrates.base import Substrate
 
 @dataclass(frozen=True)
 class Subject:
-    """A backend card with its device card."""
+    """A backend card with its device card.
+
+    built: the machines of the present check, open until it ends.
+    """
 
     card: BackendCard
     device: DeviceCard | None
+    built: list[Substrate] = field(default_factory=list)
 
     @property
     def bars(self) -> Conformance:
@@ -43,7 +47,13 @@ class Subject:
 
     def build(self, model: Model, seed: int = 0) -> Substrate:
         """A fresh machine that holds `model`'s weights; the model itself is left alone."""
-        return machine.build(copy.deepcopy(model), self.card, self.device, seed)
+        self.built.append(machine.build(copy.deepcopy(model), self.card, self.device, seed))
+        return self.built[-1]
+
+    def close(self) -> None:
+        """Close all machines built so far."""
+        while self.built:
+            self.built.pop().close()
 
     def schedule(self, machine: Substrate, c: int, update: Update, residual: Update | None = None) -> Schedule:
         """The update as cycles for one coupling of this machine."""

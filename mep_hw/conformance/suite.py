@@ -64,6 +64,8 @@ def _run(check: Check, subject: Subject, reason: str) -> Outcome:
         findings += check.measure(subject)
     except InputError as complaint:
         error = str(complaint)
+    finally:
+        subject.close()
     if not (findings or error):
         error = "measured nothing"
     good = not error and all(finding.kept for finding in findings)

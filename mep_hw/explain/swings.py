@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from mep_hw.array.electrics import assumptions
 from mep_hw.cards.array import ArrayOptions
+from mep_hw.cards.changed import changed
 from mep_hw.cards.schema import BackendCard, DeviceCard, WriteMode
 from mep_hw.compiler.choose import Candidate, preferred
-from mep_hw.compiler.sensitivity import changed, number
+from mep_hw.compiler.sensitivity import number
 
 FACTORS = (0.5, 2.0)
 _BOUND = ("activity", "drive_s", "read_s", "reads_per_product")  # shares, whole numbers and times within each other
@@ -42,7 +43,7 @@ def swings(
     results: list[Swing] = []
     for path in paths(options, device):
         for factor in FACTORS:
-            card = changed(backend, path, number(backend, path) * factor)
+            card = changed(backend, {path: number(backend, path) * factor})
             assert card.array is not None  # as of `backend`
             costs: dict[WriteMode, Candidate] = {}
             for mode, one in found.items():

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mep_hw import estimator, readout
+from mep_hw import estimator, forward
 from mep_hw.data import one_hot
 from mep_hw.errors import DataError, InputError
 from mep_hw.model import Model
@@ -34,12 +34,13 @@ class HopfieldSource:
         if self.x is None:
             raise InputError(WHERE, rule="has no free phase yet", fix="call model(x) before step(target=...)")
         model = self.model
-        if how.loss not in (None, model.cost.name):
-            rule = f"is not the {model.cost.name} that the model was built with"
+        if how.loss not in (None, model.loss.name):
+            rule = f"is not the {model.loss.name} that the model was built with"
             raise InputError(WHERE, "loss", how.loss, rule=rule, fix="leave it out")
-        machine = readout.machine_for(model, how.settle_steps, how.tolerance)
-        inputs, y = machine.tensor(self.x), machine.tensor(self._target(target, len(self.x)))
-        found = estimator.make(how.estimator, how.beta).total(machine, inputs, y, self.free)
+        y = self._target(target, len(self.x))
+        with forward.machine_for(model, how.settle_steps, how.tolerance) as machine:
+            inputs, y = machine.tensor(self.x), machine.tensor(y)
+            found = estimator.make(how.estimator, how.beta).total(machine, inputs, y, self.free)
         pairs = [*zip(model.weights, found.weights, strict=True), *zip(model.biases, found.biases, strict=True)]
         asked = {id(p) for p in wanted}
         return {p: value for p, value in pairs if p is not None and value is not None and id(p) in asked}

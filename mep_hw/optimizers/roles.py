@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from mep_hw.errors import InputError, Notice
 from mep_hw.model import Model
 from mep_hw.optimizers.options import WHERE
-from mep_hw.training.step import bounded
 
 TABLES = (nn.Embedding, nn.EmbeddingBag)
 ELEMENTWISE = (nn.LayerNorm, nn.RMSNorm)
@@ -43,7 +42,7 @@ def assign(held: Sequence[Tensor], model: nn.Module | Model | None, order: Seque
     if not bound:
         return Roles(matrices, frozenset())
     if isinstance(model, Model):
-        chosen = [model.weights[c] for c in bounded(model)]
+        chosen = [model.weights[c] for c in model.bounded]
         hidden = any(0 < model.couplings[c].source and model.couplings[c].target < model.depth for c in model.trainable)
     else:
         chosen, hidden = weights[1:-1] or weights[-1:], len(weights) > 2

@@ -7,7 +7,6 @@ from typing import TypedDict
 
 from mep_hw.errors import InputError
 from mep_hw.rules.adam import Adam as Adam
-from mep_hw.rules.base import LocalStates as LocalStates
 from mep_hw.rules.base import Memory as Memory
 from mep_hw.rules.base import Rule as Rule
 from mep_hw.rules.clip import Clipped as Clipped
@@ -19,6 +18,7 @@ from mep_hw.rules.muon import Muon as Muon
 from mep_hw.rules.natural import Natural as Natural
 from mep_hw.rules.sgd import Sgd as Sgd
 from mep_hw.rules.spectral import Bounded as Bounded
+from mep_hw.state import LocalStates as LocalStates
 
 
 class Defaults(TypedDict):

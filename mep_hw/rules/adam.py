@@ -15,7 +15,8 @@ from torch import Tensor
 
 from mep_hw.outersum import Update, dense
 from mep_hw.ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, require
-from mep_hw.rules.base import LocalStates, Memory, Rule
+from mep_hw.rules.base import Memory, Rule
+from mep_hw.state import LocalStates
 
 BIAS_LR = 0.003  # for the biases of rules that are made for matrices
 

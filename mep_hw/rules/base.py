@@ -15,20 +15,9 @@ import torch
 from torch import Tensor
 
 from mep_hw.outersum import Update
+from mep_hw.state import LocalStates
 
 Memory = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class LocalStates:
-    """What the two ends of a coupling see of every sample (with convolutions: of every sample and position).
-
-    before: (n, in) states that enter the operator in the free phase.
-    after: (n, out) each sample's own signal at the other end, which approaches -dC/d drive.
-    """
-
-    before: Tensor
-    after: Tensor
 
 
 class Rule(ABC):

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.ranges import POSITIVE, require
-from mep_hw.rules.base import LocalStates, Memory, Rule, Wrapper
+from mep_hw.rules.base import Memory, Rule, Wrapper
+from mep_hw.state import LocalStates
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.ranges import NOT_NEGATIVE, require
-from mep_hw.rules.base import LocalStates, Memory, Wrapper
+from mep_hw.rules.base import Memory, Wrapper
+from mep_hw.state import LocalStates
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from mep_hw.errors import InputError
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.ranges import BELOW_ONE, COUNT, SHARE, require, require_one_of
 from mep_hw.rules.adam import BIAS_LR, Adam
-from mep_hw.rules.base import LocalStates, Memory, Rule
+from mep_hw.rules.base import Memory, Rule
 from mep_hw.rules.scale import SCALES, scale
+from mep_hw.state import LocalStates
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update, dense
 from mep_hw.ranges import COUNT, require
-from mep_hw.rules.base import LocalStates, Memory, Wrapper
+from mep_hw.rules.base import Memory, Wrapper
+from mep_hw.state import LocalStates
 
 
 class Compressor(Protocol):

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from mep_hw.errors import CapabilityError
 from mep_hw.outersum import OuterSum, Update
-from mep_hw.rules.base import LocalStates, Memory, Rule
+from mep_hw.rules.base import Memory, Rule
+from mep_hw.state import LocalStates
 
 
 @dataclass(frozen=True)

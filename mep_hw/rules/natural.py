@@ -23,7 +23,8 @@ from mep_hw.errors import DivergenceError
 from mep_hw.outersum import Update, dense
 from mep_hw.ranges import BELOW_ONE, COUNT, POSITIVE, require
 from mep_hw.rules.adam import BIAS_LR, Adam
-from mep_hw.rules.base import LocalStates, Memory, Rule
+from mep_hw.rules.base import Memory, Rule
+from mep_hw.state import LocalStates
 
 
 @dataclass(frozen=True)

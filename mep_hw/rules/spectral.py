@@ -27,9 +27,10 @@ from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update, dense
 from mep_hw.ranges import COUNT, POSITIVE, require, require_one_of
-from mep_hw.rules.base import LocalStates, Memory, Wrapper
+from mep_hw.rules.base import Memory, Wrapper
 from mep_hw.rules.orthogonal import decompose
 from mep_hw.rules.softcap import soft_cap
+from mep_hw.state import LocalStates
 
 METHODS = ("hammer", "normalise", "soft_cap")
 WARM, FRESH = 4, 4  # directions that the search starts from: remembered ones, and random ones

@@ -13,7 +13,7 @@ import torch
 
 from mep_hw.outersum import OuterSum
 from mep_hw.rules import Adam, Dion, Muon, Natural, Rule, Sgd
-from mep_hw.rules.base import LocalStates
+from mep_hw.state import LocalStates
 from mep_hw.studies.timing import in_turn
 
 

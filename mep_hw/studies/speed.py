@@ -121,7 +121,7 @@ def prototypes(model: Model, count: int, seed: int) -> tuple[Tensor, Tensor]:
 def backprop_twin(model: Model) -> nn.Sequential:
     """The feed-forward net with the same layers and weights: what backprop would train in this model's place."""
     modules: list[nn.Module] = []
-    if model.spec.skips or not model.cost.in_energy:
+    if model.spec.skips or not model.loss.in_energy:
         raise ModelError(
             "bench", "model", model.name, rule="must be a chain with squared error", fix="leave skips and cost out"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -47,6 +48,15 @@ class Substrate(ABC):
             raise CardError(backend.origin, "compute.torch_device", name, rule=rule, fix=fix) from None
         self.biases: list[Tensor | None] = [None if b is None else self.tensor(b) for b in model.biases]
         self.record_energy = False  # fills Settled.energy
+
+    def close(self) -> None:  # noqa: B027  # not abstract: most machines hold nothing
+        """Let go of what the machine holds: ports, processes, memory; it is not used again. Nothing by default."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     @abstractmethod
     def settle(self, inputs: Tensor, nudge: Nudge | None = None, start: Settled | None = None) -> Settled:

@@ -29,10 +29,11 @@ from mep_hw.array.scale import fitted
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler.eligible import eligible
 from mep_hw.coupling import Identity
+from mep_hw.energy import total_energy
 from mep_hw.errors import CapabilityError, ModelError
 from mep_hw.files import under
 from mep_hw.flow import integrate
-from mep_hw.model import Model, total_energy
+from mep_hw.model import Model
 from mep_hw.schedule import Cell, Cost, Cycle, Hold, Outer, Read, Refresh, Row, Schedule, Transfer
 from mep_hw.schedule.cost import known_max
 from mep_hw.state import Nudge, Settled, State

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler import predict
+from mep_hw.energy import total_energy
 from mep_hw.errors import CapabilityError
-from mep_hw.model import Model, total_energy
+from mep_hw.model import Model
 from mep_hw.outersum import add_into_
 from mep_hw.schedule import Cost, Schedule
 from mep_hw.state import Nudge, State
@@ -33,8 +34,8 @@ class Digital(Substrate):
         self.check_shape(coupling, schedule)
         for change in changes:
             add_into_(self.weights[coupling], change)
-        self.weights[coupling] = self._held(self.weights[coupling])
-        return predict(schedule, self.backend, self.device)
+        self.weights[coupling] = self._held(coupling, self.weights[coupling])
+        return predict(schedule, self.card_of(coupling), self.device)
 
     def read(self, coupling: int) -> Tensor:
         return self.weights[coupling].clone()
@@ -60,7 +61,7 @@ class Digital(Substrate):
 
     def _written(self, coupling: int, weights: Tensor) -> Tensor:
         """The weights as registers hold them; refuses those beyond the range."""
-        exact, form = self.tensor(weights), self.backend.registers
+        exact, form = self.tensor(weights), self.card_of(coupling).registers
         if form is not None:
             steps = (exact / form.step).round_()
             if float(steps.min()) < -form.units - 1 or float(steps.max()) > form.units:
@@ -70,11 +71,11 @@ class Digital(Substrate):
                     rule=f"hold {form.low:g} to {form.high:g}, and coupling {name} has a weight of size {largest:g}",
                     fix="take a larger step or more bits, or start from smaller weights",
                 )  # fmt: skip
-        return self._held(exact)
+        return self._held(coupling, exact)
 
-    def _held(self, weights: Tensor) -> Tensor:
-        """What registers of the card's format come to, which saturate: as by a cell, what is beyond is given up."""
-        form = self.backend.registers
+    def _held(self, coupling: int, weights: Tensor) -> Tensor:
+        """What registers of the coupling's format come to, which saturate: as by a cell, what is beyond is given up."""
+        form = self.card_of(coupling).registers
         return weights if form is None else (weights / form.step).round_().mul_(form.step).clamp_(form.low, form.high)
 
     def _as(self, c: int, value: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def train_epochs(
         run.model.offset = mean
     train = Samples.of(data.x, data.y, data, machine, settings.label_smoothing)
     held = Samples.of(held_x, held_y, data, machine)
-    hopeless = HOPELESS * float(run.model.cost.loss(torch.zeros_like(train.target), train.target).mean())
+    hopeless = HOPELESS * float(run.model.loss.of(torch.zeros_like(train.target), train.target).mean())
     for epoch in range(len(run.history) + 1, settings.epochs + 1):
         started = time.perf_counter()
         row = _epoch(settings, step, train, epoch, hopeless, path, on_step)
@@ -87,7 +87,7 @@ def train_epochs(
     _finish(run, step, data, best)
 
 
-def schedule_factor(settings: Settings, epoch: int, progress: float) -> float:
+def lr_factor(settings: Settings, epoch: int, progress: float) -> float:
     """Share of the full learning rate at `progress` (0 to 1) through epoch `epoch` (from 1)."""
     time = epoch - 1 + progress
     rise = min(1.0, time / settings.warmup) if settings.warmup else 1.0
@@ -112,10 +112,10 @@ def _epoch(
     factor, free, first = 0.0, None, torch.zeros_like(total)
     for number, rows in enumerate(parts):
         # The middle of the step's interval: with a warm-up the very first step would otherwise do nothing.
-        factor = schedule_factor(settings, epoch, (number + 0.5) / len(parts))
+        factor = lr_factor(settings, epoch, (number + 0.5) / len(parts))
         target = train.target[rows]
         free = step(train.x[rows], target, factor)
-        loss = step.substrate.model.cost.loss(free.output, target)
+        loss = step.substrate.model.loss.of(free.output, target)
         total += loss.sum()
         if epoch == 1 and number == 0:
             first += loss.mean()

@@ -3,11 +3,11 @@
 Schedules leave fractions of a pulse and weak directions, which nobody needs a look for. What cells made of their pulses
 is known only by a look:
 
-    verified writes     every schedule, to the tolerance of the write
-    read-back           every `writing.read_every` updates, all weights or the directions just written; a target follows
-                        what is intended, the look shows what became of it, and the difference is owed
-    neither             open loop: nobody knows, and learning itself has to make up for it
-    transfer            likewise; every `transfer.every` updates lines of the fast array move on to the slow one
+    verified writes     The write itself looks, at every update. What its tolerance leaves is owed.
+    read-back           A look every `writing.read_every` updates, at all weights or at the directions just written.
+                        `target` adds up what was intended since the last one; target minus what is found is owed.
+    neither             Nobody looks, so nothing is owed for it, and learning itself has to make up for it.
+    transfer            The same; every `transfer.every` updates, lines of the fast array move on to the slow one.
 
 A rule with a memory of its own is not told: Dion keeps what it did not ask for, and this here what was asked for and
 not done, so nothing is counted twice (see docs/schedules.md).

@@ -1,7 +1,8 @@
 """One training step, the path every backend goes through.
 
-    estimator -> contrast -> rule -> update -> (cap) -> compile -> schedule -> substrate.apply -> cost
+    estimator -> contrast -> rule -> update -> compile -> schedule -> substrate.apply -> cost
 
+Clipping, decay and the spectral bound are rules around the rule (`mep_hw.rules.base.Wrapper`), no steps of their own.
 Biases take the same path with the same rule. A machine whose card says `exact` executes every update in full, so
 nothing is owed to the next step.
 """
@@ -19,7 +20,6 @@ from mep_hw.compiler import registers
 from mep_hw.contrast import Contrast
 from mep_hw.errors import DivergenceError, InputError, Notice
 from mep_hw.estimator import Continual, Estimator
-from mep_hw.model import Model
 from mep_hw.outersum import Update, checksum
 from mep_hw.rules import Bounded, Memory, Rule
 from mep_hw.schedule import Cost
@@ -61,7 +61,7 @@ class TrainingStep:
         fed = {model.couplings[c].target for c in frozen}
         self.couplings = [c for c in model.trainable if c not in frozen]
         self.layers = [n for n, k in enumerate(model.layers, 1) if k.bias_shape is not None and n not in fed]
-        capped = [] if bound is None else bounded(model)
+        capped = [] if bound is None else model.bounded
         if any(model.couplings[c].target == model.depth for c in capped):
             note = f"spectral_bound: {model.name} couples no hidden layers, so the read-out's coupling is bounded"
             warnings.warn(note, Notice, stacklevel=2)
@@ -143,17 +143,6 @@ class TrainingStep:
         if not bounds or self.method != "hammer":
             return None
         return sum(int(memory["directions"]) for memory in bounds), all(bool(memory["held"]) for memory in bounds)
-
-
-def hidden(model: Model) -> list[int]:
-    """Couplings that a control run freezes: all but those that end in the read-out."""
-    return [c for c, k in enumerate(model.couplings) if k.target < model.depth]
-
-
-def bounded(model: Model) -> list[int]:
-    """Couplings that a spectral bound is for: those between hidden layers; where there are none, the read-out's."""
-    between = [c for c in model.trainable if model.couplings[c].source > 0]
-    return [c for c in between if model.couplings[c].target < model.depth] or between
 
 
 def _per_layer(lr: float | Sequence[float], depth: int) -> list[float]:

@@ -136,7 +136,7 @@ def test_flags_and_file_reach_the_run_and_leave_its_files(trained: Path) -> None
     assert list(table[0]) == COLUMNS
     assert (trained / "curve.png").read_bytes().startswith(b"\x89PNG")
     model = mep_hw.load(trained / "checkpoint.safetensors")
-    assert model.cost.name == "cross_entropy"
+    assert model.loss.name == "cross_entropy"
     assert [layer.activation for layer in model.spec.layers] == ["tanh", "tanh", None]
 
 

@@ -41,7 +41,7 @@ class Damped(Substrate):
         for sweep in range(1, cap + 1):
             drives = self.drives(state, x)
             goals = [
-                self.model.cost.signal(d, beta, target) if k.activation is None else k.activation.rho(d)
+                self.model.loss.signal(d, beta, target) if k.activation is None else k.activation.rho(d)
                 for k, d in zip(self.model.layers, drives, strict=True)
             ]
             steps = [DAMPING * (goal - value) for goal, value in zip(goals, state, strict=True)]
@@ -49,7 +49,7 @@ class Damped(Substrate):
             state = [torch.where(r, v + s, v) for r, v, s in zip(rows, state, steps, strict=True)]
             largest = torch.stack([s.flatten(1).abs().amax(1) for s in steps]).amax(0)
             change = torch.where(moving, largest, change)
-            output = torch.where(moving[:, None], state[-1] if self.model.cost.in_energy else drives[-1], output)
+            output = torch.where(moving[:, None], state[-1] if self.model.loss.in_energy else drives[-1], output)
             sweeps[moving & (largest <= limit)] = sweep
             moving = moving & (largest > limit)
             if not moving.any():

@@ -13,6 +13,7 @@ from problems import problem
 from torch import Tensor
 
 from mep_hw.array.scale import weight_range
+from mep_hw.cards import BackendCard
 from mep_hw.compiler import compile
 from mep_hw.errors import CapabilityError, CardError, ScheduleError
 from mep_hw.model import Model, mlp
@@ -20,6 +21,7 @@ from mep_hw.outersum import OuterSum
 from mep_hw.schedule import Cost, Registers, Schedule
 from mep_hw.state import Nudge
 from mep_hw.substrates.base import Substrate
+from mep_hw.substrates.cpu import Cpu
 
 NAMES = ("cpu", "reference")
 
@@ -215,5 +217,26 @@ def test_the_reference_reports_its_cap_and_its_energy() -> None:
 
 def test_helpers_refuse_a_field_that_the_card_does_not_have() -> None:
     assert card(settle__tolerance=0.5).settle.tolerance == 0.5
-    with pytest.raises(AssertionError, match="settle__tolerence"):
+    with pytest.raises(CardError, match="settle.tolerence: is no key"):
         card(settle__tolerence=0.5)
+
+
+class Mixed(Cpu):
+    """The second coupling alone has registers of whole steps."""
+
+    def card_of(self, coupling: int) -> BackendCard:
+        form = {"bits": 4, "step": 0.25}
+        return card("cpu", registers=form) if coupling == 1 else self.backend
+
+
+def test_registers_are_those_of_the_couplings_card() -> None:
+    model = mlp(4, 3, 2)
+    built = Mixed(model, card("cpu"), None, 0)
+    for c, whole in ((0, False), (1, True)):
+        for change in (None, torch.full_like(model.weights[c], 0.1)):
+            if change is None:
+                built.write(c, model.weights[c])
+            else:
+                built.apply(c, schedule(change))
+            steps = built.read(c) / 0.25
+            assert torch.equal(steps, steps.round()) is whole

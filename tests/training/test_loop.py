@@ -13,24 +13,23 @@ import mep_hw
 from mep_hw.cards import load_backend
 from mep_hw.errors import DivergenceError, InputError, Notice
 from mep_hw.settings import resolve
-from mep_hw.training.loop import schedule_factor
-from mep_hw.training.step import bounded
+from mep_hw.training.loop import lr_factor
 
 
 def test_cosine_with_warm_up() -> None:
     settings = resolve(load_backend("cpu"), epochs=10, warmup=2.0, lr_schedule="cosine")
-    assert schedule_factor(settings, 1, 0.0) == 0.0
-    assert schedule_factor(settings, 2, 0.0) == pytest.approx(0.5 * 0.5 * (1 + 0.951056516))
-    assert schedule_factor(settings, 6, 0.0) == pytest.approx(0.5)
-    assert schedule_factor(settings, 10, 1.0) == pytest.approx(0.0, abs=1e-12)
+    assert lr_factor(settings, 1, 0.0) == 0.0
+    assert lr_factor(settings, 2, 0.0) == pytest.approx(0.5 * 0.5 * (1 + 0.951056516))
+    assert lr_factor(settings, 6, 0.0) == pytest.approx(0.5)
+    assert lr_factor(settings, 10, 1.0) == pytest.approx(0.0, abs=1e-12)
     constant = resolve(load_backend("cpu"), epochs=10, lr_schedule="constant")
-    assert schedule_factor(constant, 9, 0.5) == 1.0
+    assert lr_factor(constant, 9, 0.5) == 1.0
 
 
 def test_a_bound_is_for_hidden_couplings_and_else_for_the_read_out() -> None:
-    assert bounded(mep_hw.mlp(5, 4, 4, 4, 3)) == [1, 2]
-    assert bounded(mep_hw.mlp(5, 4, 3)) == [1]
-    assert bounded(mep_hw.mlp(5, 4, 4, 3, skips=[(0, 2), (1, 3)])) == [1]
+    assert mep_hw.mlp(5, 4, 4, 4, 3).bounded == [1, 2]
+    assert mep_hw.mlp(5, 4, 3).bounded == [1]
+    assert mep_hw.mlp(5, 4, 4, 3, skips=[(0, 2), (1, 3)]).bounded == [1]
 
 
 def test_the_bound_holds_after_training() -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 
-class Cost(ABC):
+class Loss(ABC):
     """Loss and read-out of a model. `drive` and `target` have shape (batch, outputs), `beta` (batch, 1)."""
 
     name: str
@@ -26,11 +26,11 @@ class Cost(ABC):
         """Value that the read-out layer takes; `beta` None is the free phase."""
 
     @abstractmethod
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def of(self, output: Tensor, target: Tensor) -> Tensor:
         """Per-sample loss (batch,) of the read-out's output."""
 
 
-class SquaredError(Cost):
+class SquaredError(Loss):
     """C = |o - y|^2 / 2 with a linear read-out o inside the energy."""
 
     name = "squared_error"
@@ -41,11 +41,11 @@ class SquaredError(Cost):
             return drive
         return torch.addcmul(drive, beta, target) / (1 + beta)
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def of(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).square().sum(1) / 2
 
 
-class CrossEntropy(Cost):
+class CrossEntropy(Loss):
     """C = -sum_k y_k log softmax(o)_k with o = W s + b outside the energy; targets are probabilities."""
 
     name = "cross_entropy"
@@ -59,8 +59,8 @@ class CrossEntropy(Cost):
         odds = shifted.exp()
         return beta * (target - odds / odds.sum(1, keepdim=True))
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def of(self, output: Tensor, target: Tensor) -> Tensor:
         return -(target * torch.log_softmax(output, 1)).sum(1)
 
 
-COSTS: dict[str, Cost] = {cost.name: cost for cost in (SquaredError(), CrossEntropy())}
+LOSSES: dict[str, Loss] = {loss.name: loss for loss in (SquaredError(), CrossEntropy())}
