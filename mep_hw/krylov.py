@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor
 
 RESIDUAL = 1e-13  # relative, where both methods stop
@@ -66,19 +65,19 @@ def _conjugate_gradients(product: Product, right: Tensor) -> tuple[Tensor, Tenso
 
 
 def _minres(product: Product, right: Tensor, row: int) -> Tensor:
-    operator = _Row(product, right, row)
-    found = minres(operator, right[row].cpu().numpy(), rtol=RESIDUAL, maxiter=10 * right.shape[1])[0]
+    """One system of the batch (Paige and Saunders 1975), whose matrix is known by its products only."""
+    from scipy.sparse.linalg import LinearOperator, minres  # slow to import, and seldom needed
+
+    class Row(LinearOperator):
+        def _matvec(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+            direction = torch.zeros_like(right)
+            direction[row] = torch.from_numpy(x.reshape(-1)).to(direction)
+            return product(direction)[row].cpu().numpy()
+
+    found = minres(
+        Row(np.float64, (right.shape[1], right.shape[1])),
+        right[row].cpu().numpy(),
+        rtol=RESIDUAL,
+        maxiter=10 * right.shape[1],
+    )[0]
     return torch.from_numpy(found).to(right)
-
-
-class _Row(LinearOperator):
-    """One matrix of the batch (Paige and Saunders 1975 need its products only)."""
-
-    def __init__(self, product: Product, like: Tensor, row: int) -> None:
-        super().__init__(np.float64, (like.shape[1], like.shape[1]))
-        self.product, self.like, self.row = product, like, row
-
-    def _matvec(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        direction = torch.zeros_like(self.like)
-        direction[self.row] = torch.from_numpy(x.reshape(-1)).to(direction)
-        return self.product(direction)[self.row].cpu().numpy()

@@ -51,8 +51,8 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *s
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# ([\w-]+\.(?:py|yaml))\n")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
-INLINE = re.compile(r"`((?:mep-hw|python -m mep_hw(?:\.conformance)?)(?: [^`]*)?)`")
-RUNNERS = ("mep-hw", "python -m mep_hw.conformance", "python -m mep_hw")
+INLINE = re.compile(r"`((?:mep-hw|python -m mep_hw)(?: [^`]*)?)`")
+RUNNERS = ("mep-hw", "python -m mep_hw")
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,6 @@ def test_commands_parse(
     words = shlex.split(line[len(runner) :])
     if any((ROOT / word).is_file() for word in words):  # such commands are given from the checkout's root
         monkeypatch.chdir(ROOT)
-    if runner == "python -m mep_hw.conformance":
-        words = ["conformance", *words]  # the same options
     if words[:1] == ["train"] and "--help" not in words:
         trained(words, monkeypatch)
         return

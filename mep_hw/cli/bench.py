@@ -9,7 +9,10 @@ import torch
 import typer
 
 from mep_hw.cli import flags, models, output
+from mep_hw.studies.crossbar_cost import crossbar_costs
 from mep_hw.studies.environment import environment
+from mep_hw.studies.rule_cost import rule_costs
+from mep_hw.studies.speed import measure_speed
 
 bench = typer.Typer(
     epilog="Examples:\n\nmep-hw bench speed --model 784-512-10 --threads 1\n\nmep-hw bench rules --size 1024 --rank 32"
@@ -31,8 +34,6 @@ def speed(
     as_json: flags.Json = False,
 ) -> None:
     """Time a training step against backpropagation through the same layers."""
-    from mep_hw.studies.speed import measure_speed  # brings scipy.sparse, which is slow to import
-
     torch.set_num_threads(threads)
     row = asdict(measure_speed(models.build(model, seed=seed), batch=batch, blocks=blocks, seed=seed))
     result = row | {"environment": environment()}
@@ -52,8 +53,6 @@ def rules(
     as_json: flags.Json = False,
 ) -> None:
     """Time one step of every rule; ratios are to Muon by exact SVD."""
-    from mep_hw.studies.rule_cost import rule_costs
-
     torch.set_num_threads(threads)
     table = rule_costs(size, batch, rank, rounds)
     _print(table, {"size": size, "rank": rank, "batch": batch, "rounds": rounds}, as_json)
@@ -69,8 +68,6 @@ def crossbar(
     as_json: flags.Json = False,
 ) -> None:
     """Time noisy products through arrays and pulsed updates; ratios are to the plain float32 product."""
-    from mep_hw.studies.crossbar_cost import crossbar_costs
-
     torch.set_num_threads(threads)
     table = crossbar_costs(size, batch, tile, rounds)
     _print(table, {"size": size, "batch": batch, "tile": tile, "rounds": rounds, "threads": threads}, as_json)

@@ -13,6 +13,7 @@ import typer
 import mep_hw
 from mep_hw.cli import flags, models, output
 from mep_hw.errors import InputError
+from mep_hw.gradcheck import gradient_check
 
 MODEL = "64-24-10"
 
@@ -45,8 +46,6 @@ def gradcheck(
     as_json: flags.Json = False,
 ) -> None:
     """Compare the learning signal of a backend with the exact gradient, layer by layer."""
-    from mep_hw.gradcheck import gradient_check  # brings scipy.sparse, which is slow to import
-
     if model is not None and checkpoint is not None:
         rule = "cannot be given beside --checkpoint"
         raise InputError("gradcheck", "model", model, rule=rule, fix="leave one of them out")

@@ -1,8 +1,8 @@
 """Checks of learning: the contrast against the exact gradient, repeatable runs, weights that survive storage, tasks.
 
-All of them run the machine as its card has it: own number format and stopping rule, and for the gradient its own nudge;
-the tasks come with settings of their own, so that every machine gets the same budget. A bar in the card
-therefore says what the machine does in use, and nothing about what it could do when settled without end.
+All of them run the machine as its card has it: own number format, stopping rule and nudge. The tasks come with a rule
+and a learning rate of their own, so that every machine gets the same budget. A bar in the card therefore says what the
+machine does in use, and nothing about what it could do when settled without end.
 """
 
 from __future__ import annotations
@@ -106,10 +106,10 @@ def round_trip(subject: Subject) -> Iterator[Finding]:
 
 
 def learns(subject: Subject) -> Iterator[Finding]:
-    """Plain SGD solves each task within a budget of steps, and needs the hidden layer for it."""
+    """Plain SGD at the card's beta solves each task within a budget of steps, and needs the hidden layer for it."""
     for task in tasks():
         run = train(
-            task.model, task.data, backend=subject.card, rule="sgd", lr=0.1, momentum=0.9, beta=0.1, batch_size=32,
+            task.model, task.data, backend=subject.card, rule="sgd", lr=0.1, momentum=0.9, batch_size=32,
             lr_schedule="cosine", epochs=task.epochs, control=True, progress=False,
         )  # fmt: skip
         assert run.test_accuracy is not None and run.control_accuracy is not None  # a test part, and control=True

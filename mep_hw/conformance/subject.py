@@ -42,8 +42,13 @@ class Subject:
 
     @property
     def exact(self) -> bool:
-        """The machine takes any weight change as it is, so realised and intended differ by rounding only."""
+        """The machine takes any schedule as it is, so realised and intended differ by rounding only."""
         return "exact" in self.card.write_modes
+
+    @property
+    def step(self) -> float:
+        """What a schedule may leave of a weight on purpose: less than a step of the registers, or nothing."""
+        return 0.0 if self.card.registers is None else self.card.registers.step
 
     def build(self, model: Model, seed: int = 0) -> Substrate:
         """A fresh machine that holds `model`'s weights; the model itself is left alone."""
@@ -57,7 +62,8 @@ class Subject:
 
     def schedule(self, machine: Substrate, c: int, update: Update, residual: Update | None = None) -> Schedule:
         """The update as cycles for one coupling of this machine."""
-        return compile(update, residual, machine.card_of(c), self.device, torch.Generator().manual_seed(4))
+        generator = torch.Generator(machine.torch_device).manual_seed(4)
+        return compile(update, residual, machine.card_of(c), self.device, generator)
 
 
 @dataclass(frozen=True)

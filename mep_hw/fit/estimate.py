@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
 
 from mep_hw.errors import DataError
 from mep_hw.fit.readings import Floats
@@ -50,6 +49,8 @@ def curve(
     Raises:
         DataError: no best parameters are found, or the data do not determine them.
     """
+    from scipy import optimize  # slow to import, and only needed here
+
     fix = "give more pulses over a wider range, or choose a family with fewer parameters"
     bounds = (-np.inf if lowest is None else np.array(lowest), np.inf)
 

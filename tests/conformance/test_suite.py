@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from command import call
 from helpers import card
 
-import mep_hw.conformance
 from mep_hw import estimator, rules
-from mep_hw.cards import BackendCard
+from mep_hw.cards import BackendCard, load_backend
 from mep_hw.conformance import CHECKS, run
-from mep_hw.conformance.__main__ import main
 from mep_hw.conformance.refusing import EXAMPLES
+from mep_hw.conformance.subject import Subject
 from mep_hw.errors import CardError, InputError
 from mep_hw.schedule import Cycle
 
@@ -64,36 +65,34 @@ def test_a_machine_that_complains_fails_the_check_and_the_suite_goes_on() -> Non
     assert "euler_step" in line
 
 
-def test_json_and_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--backend", "cpu", "--check", "cost", "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert printed == {"backend": "cpu", "passed": ["cost"], "failed": [], "unsupported": []}
-
-
 def test_a_failure_shows_value_and_bar_and_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = own_card(tmp_path, excused("bounds", chip="conformance.chips:Halving"))
-    assert main(["--backend", path, "--check", "apply", "--check", "bounds"]) == 1
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "|realised share - 1| = 0.5, must be at most 1e-05" in printed
-    assert "bounds unsupported: no bounds here" in printed
+    shown = call(capsys, "conformance", "--backend", path, "--check", "apply", "--check", "bounds")
+    assert shown.code == 1
+    assert "|realised share - 1| = 0.5, must be at most 1e-05" in shown.out
+    assert "bounds unsupported: no bounds here" in shown.out
 
 
-@pytest.mark.parametrize("arguments", [["--backend", "absent"], ["--backend", "cpu", "--check", "absent"]])
-def test_bad_input_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == "" and "absent" in err and err.count("\n") == 1
+def test_the_module_is_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["-m", "--backend", "cpu", "--check", "cost", "--json"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("mep_hw.conformance", run_name="__main__")
+    assert stopped.value.code == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == {"backend": "cpu", "passed": ["cost"], "failed": [], "unsupported": []}
 
 
 def test_every_kind_of_cycle_is_asked_for() -> None:
     assert set(EXAMPLES) == set(get_args(Cycle) or (Cycle,))
 
 
-@pytest.mark.parametrize("name", [*rules.NAMES, *estimator.NAMES])
-def test_every_rule_and_estimator_is_named_in_some_check_or_test(name: str) -> None:
-    folders = Path(mep_hw.conformance.__file__).parent, Path(__file__).parents[1]
-    texts = (path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py"))
-    assert any(f'"{name}"' in text for text in texts)
+def test_the_contrast_of_every_estimator_and_a_run_of_every_rule_are_looked_at() -> None:
+    subject = Subject(load_backend("cpu"), None)
+    found = {check: [f.text for f in CHECKS[check].measure(subject)] for check in ("gradient", "seed")}
+    for name in estimator.NAMES:
+        assert any(f", {name}, weights 0" in text for text in found["gradient"]), name
+    for name in rules.NAMES:
+        assert any(text.startswith(f"rule {name}:") for text in found["seed"]), name
 
 
 def test_every_check_says_what_it_means() -> None:
