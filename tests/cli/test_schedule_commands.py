@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 from command import call
-from compiler_cases import arrays, update
+from compiler_cards import arrays, update
 
 import mep_hw
 from mep_hw.cards import load_device

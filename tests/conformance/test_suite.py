@@ -90,7 +90,7 @@ def test_the_contrast_of_every_estimator_and_a_run_of_every_rule_are_looked_at()
     subject = Subject(load_backend("cpu"), None)
     found = {check: [f.text for f in CHECKS[check].measure(subject)] for check in ("gradient", "seed")}
     for name in estimator.NAMES:
-        assert any(f", {name}, weights 0" in text for text in found["gradient"]), name
+        assert any(f", {name}, weights 1" in text for text in found["gradient"]), name
     for name in rules.NAMES:
         assert any(text.startswith(f"rule {name}:") for text in found["seed"]), name
 

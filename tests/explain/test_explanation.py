@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import pytest
 import torch
-from compiler_cases import ASSUMED, CIRCUIT, arrays, pulsed, update
+from compiler_cards import ASSUMED, CIRCUIT, arrays, pulsed, update
 from helpers import card
 
 import mep_hw

@@ -6,14 +6,13 @@ import math
 
 import pytest
 import torch
-from compiler_cases import arrays, pulsed, update
+from compiler_cards import arrays, pulsed, update
 from torch import Tensor
 
 from mep_hw.array.bank import Bank
-from mep_hw.array.scale import pulse_step
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler import compile
-from mep_hw.compiler.forms import strong
+from mep_hw.explain.assess import assess
 from mep_hw.explain.counts import Counts, counted, drawn, rounded
 from mep_hw.explain.realised import missed
 from mep_hw.outersum import OuterSum, dense
@@ -46,18 +45,12 @@ def executed(backend: BackendCard, device: DeviceCard, total: Tensor, runs: int 
 
 
 def expected(backend: BackendCard, device: DeviceCard, total: Tensor) -> float:
-    options = backend.array
-    assert options is not None
-    step = pulse_step(options, device)
-    schedule = compile(total, None, backend, device, torch.Generator().manual_seed(1))
-    (cycle,) = schedule.cycles
-    assert isinstance(cycle, Outer | Row)
-    counts = counted(cycle)
-    if isinstance(cycle, Outer) and options.writing.trains == "stochastic":
-        counts = drawn(strong(total, options, device)[0], step)
-    elif options.writing.rounding == "stochastic":
-        counts = rounded(total / step)
-    return missed(counts, dense(schedule.intended).double(), options, device, HELD.double())
+    """The same, as an explanation has it."""
+    assert backend.array is not None
+    (mode,) = backend.write_modes
+    share = assess(mode, total, backend, backend.array, device, HELD, None).form.error
+    assert share is not None
+    return share * float(total.norm())
 
 
 ROW, OUTER = {"write_modes": ["row"]}, {"write_modes": ["outer"]}
