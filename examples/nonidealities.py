@@ -2,12 +2,12 @@
 
 import mep_hw
 from mep_hw.studies.error_cards import cards_with
-from mep_hw.studies.error_sources import find
+from mep_hw.studies.error_sources import SOURCES
+from mep_hw.studies.named import find
 
 machines = {"no error": cards_with({})}
-for name, strength in (("step-spread", 0.6), ("phase-offset", 0.05)):
-    source = find(name)
-    machines[f"{name} {strength:g} ({source.meaning})"] = source.cards(strength)
+for source, strength in zip(find("sources", ["step-spread", "phase-offset"], SOURCES), (0.6, 0.05), strict=True):
+    machines[f"{source.name} {strength:g} ({source.meaning})"] = source.cards(strength)
 for name, (backend, device) in machines.items():
     run = mep_hw.train(mep_hw.mlp(64, 24, 10), backend=backend, device=device, epochs=6, progress=False)
     print(f"{name}: {run.test_accuracy:.3f}")

@@ -22,6 +22,11 @@ def print_json(result: Mapping[str, Any]) -> None:
     print(json.dumps(result, allow_nan=False))
 
 
+def tell(message: str) -> None:
+    """A line on standard error, for those who wait."""
+    print(message, file=sys.stderr, flush=True)
+
+
 def pairs(content: Iterable[tuple[str, object]]) -> None:
     """Names and values below each other."""
     table = Table(box=None, show_header=False, pad_edge=False)

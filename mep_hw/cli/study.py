@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,15 +15,17 @@ from mep_hw.cli.options import merged
 from mep_hw.cli.study_programming import programming
 from mep_hw.cli.train import start
 from mep_hw.errors import InputError
-from mep_hw.files import require_writable, write_atomic
+from mep_hw.files import require_writable
 from mep_hw.studies import nonidealities_table, rules_table
 from mep_hw.studies.accuracy import accuracy_over_seeds
-from mep_hw.studies.error_sources import SOURCES, find
+from mep_hw.studies.error_sources import SOURCES
+from mep_hw.studies.named import find
 from mep_hw.studies.nonidealities import NonidealityStudy
 from mep_hw.studies.nonidealities_plot import plot_nonidealities
 from mep_hw.studies.rule_variants import TASKS, variants
 from mep_hw.studies.rules import RuleStudy
 from mep_hw.studies.rules_plot import plot_rules
+from mep_hw.studies.saved_runs import write_table
 from mep_hw.studies.wires import APPROXIMATIONS, LARGEST, wire_errors
 from mep_hw.studies.wires_plot import plot_wires
 from mep_hw.training.run import Run
@@ -89,7 +89,7 @@ def rules(
     if as_json and as_markdown:
         raise InputError("study", "markdown", True, rule="stands beside json", fix="give one of them")
     torch.set_num_threads(threads)
-    table = RuleStudy(task, out, lambda text: print(text, file=sys.stderr, flush=True), hours).run(variants())
+    table = RuleStudy(task, out, output.tell, hours).run(variants())
     plot_rules(table, out / f"rules-{task}.png")
     if as_json:
         output.print_json({"rows": table["rows"]})
@@ -116,7 +116,7 @@ def wires(
     require_writable(out)
     shown = Console(stderr=True)
     table = wire_errors(track(numbers, "arrays", console=shown, transient=True, disable=not shown.is_terminal))
-    write_atomic(out / "wires.json", (json.dumps(table, indent=1, allow_nan=False) + "\n").encode())
+    write_table(out / "wires.json", table)
     plot_wires(table, out / "wires.png")
     if as_json:
         output.print_json(table)
@@ -139,13 +139,12 @@ def nonidealities(
     as_json: flags.Json = False,
 ) -> None:
     """Train on a crossbar with one source of error at a time: which costs how much? Goes on where it was cut off."""
-    chosen = SOURCES if sources is None else [find(name) for name in lists.names(sources)]
+    chosen = SOURCES if sources is None else find("sources", lists.names(sources), SOURCES)
     numbers = lists.seeds(seeds)
     torch.set_num_threads(threads)
     table = NonidealityStudy(
-        lambda seed: models.build(model, seed=seed), model, epochs, numbers, chosen, out,
-        lambda text: print(text, file=sys.stderr, flush=True),
-    ).run()  # fmt: skip
+        lambda seed: models.build(model, seed=seed), model, epochs, numbers, chosen, out, output.tell
+    ).run()
     plot_nonidealities(table, out / "nonidealities.png")
     if as_json:
         output.print_json({name: value for name, value in table.items() if name != "runs"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +12,10 @@ import typer
 from mep_hw.cli import flags, lists, output
 from mep_hw.errors import InputError
 from mep_hw.studies import programming_table
+from mep_hw.studies.named import find
 from mep_hw.studies.programming import FINALISTS, ProgrammingStudy, best_on_digits
 from mep_hw.studies.programming_plot import plot_programming
-from mep_hw.studies.programming_variants import DEVICES, TASKS, VARIANTS, find, with_arrays
+from mep_hw.studies.programming_variants import DEVICES, TASKS, VARIANTS, with_arrays
 
 
 def programming(
@@ -63,7 +63,7 @@ def programming(
     torch.set_num_threads(threads)
     table = ProgrammingStudy(
         chosen if epochs is None else replace(chosen, epochs=epochs), with_arrays(backend), (rivals, cells), numbers,
-        out, lambda text: print(text, file=sys.stderr, flush=True), hours,
+        out, output.tell, hours,
     ).run()  # fmt: skip
     plot_programming(table, out / f"programming-{task}.png")
     if as_json:

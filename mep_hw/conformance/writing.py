@@ -25,9 +25,7 @@ SHARE = 0.1  # norm of an intended change, as a share of the weights' norm
 REPEATS = 8  # times that an inexact machine realises the same change, for its mean
 RANKS = (1, 16)  # columns of an update: one sample, and as many as a small batch has
 COUNTS = ("cycles", "slots", "pulses", "line_pulses", "reads")
-MEANS = (
-    2.0  # largest ratio of a predicted mean and what was executed: the suite's models have few cells to average over
-)
+MEANS = 2.0  # largest ratio of a predicted mean and what was executed: small models average over few cells
 KINDS = ("mlp", "conv", "skip")
 
 

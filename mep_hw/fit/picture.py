@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from mep_hw.cells import Cells
 from mep_hw.fit.fit import Fitted
 from mep_hw.fit.readings import Floats
 from mep_hw.fit.tables import Tabled, quantile
+from mep_hw.pictures import png
 
 _POINTS = 3000
 _BINS = 20
@@ -45,7 +45,7 @@ def draw_fit(fitted: Fitted) -> bytes:
     for panel in (left, right):
         panel.legend(fontsize=8)
     figure.suptitle(f"{fitted.card.name}: {fitted.card.summary}")
-    return _png(figure)
+    return png(figure, dpi=110)
 
 
 def draw_table(tabled: Tabled) -> bytes:
@@ -59,7 +59,7 @@ def draw_table(tabled: Tabled) -> bytes:
         panel.set(xlabel="conductance before the pulse, uS", ylabel="change, uS", title=f"{kind} pulses")
         panel.legend(fontsize=8)
     figure.suptitle(f"{tabled.card.name}: {tabled.card.summary}")
-    return _png(figure)
+    return png(figure, dpi=110)
 
 
 def _trace(panel: Any, fitted: Fitted) -> None:
@@ -93,9 +93,3 @@ def _figure(panels: int) -> tuple[Any, Any]:
 
     figure = Figure(figsize=(6 * panels, 4.5), layout="constrained")
     return figure, figure.subplots(1, panels)
-
-
-def _png(figure: Any) -> bytes:
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    return image.getvalue()

@@ -5,14 +5,14 @@ Reported is the last epoch's error of every seed and their mean; no epoch is cho
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mep_hw.files import require_writable, write_atomic
+from mep_hw.files import require_writable
 from mep_hw.studies.environment import environment
+from mep_hw.studies.saved_runs import write_table
 from mep_hw.training.run import Run
 
 
@@ -46,5 +46,5 @@ def accuracy_over_seeds(
             "environment": environment(), "rows": rows,
             "mean_test_error": statistics.mean(errors), "spread": statistics.pstdev(errors),
         }  # fmt: skip
-        write_atomic(folder / f"{name}.json", json.dumps(table, indent=2).encode())
+        write_table(folder / f"{name}.json", table)
     return table

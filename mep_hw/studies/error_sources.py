@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mep_hw.cards import BackendCard, DeviceCard
-from mep_hw.errors import InputError
 from mep_hw.studies.error_cards import BACKEND, DEVICE, ORIGIN, STEP, Block, Changes, bundled, cards_with, value_at
 
 DAC_RANGE, ADC_RANGE = 1.0, 4.0  # the bundled crossbar's; a converter that rounds needs one
@@ -41,19 +40,6 @@ class Source:
     def cards(self, strength: float) -> tuple[BackendCard, DeviceCard]:
         """A crossbar with this error alone."""
         return cards_with(self.at(strength))
-
-
-def find(name: str) -> Source:
-    """The source of that name.
-
-    Raises:
-        InputError: there is none.
-    """
-    for source in SOURCES:
-        if source.name == name:
-            return source
-    known = ", ".join(source.name for source in SOURCES)
-    raise InputError("study", "sources", name, rule=f"is not one of {known}", fix="join some of them by commas")
 
 
 def _array(*places: str) -> Callable[[float], Changes]:

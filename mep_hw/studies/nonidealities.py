@@ -12,7 +12,6 @@ samples, which choose nothing here.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,13 +23,11 @@ from mep_hw import machine
 from mep_hw.cards import BackendCard, DeviceCard
 from mep_hw.data import as_data, check
 from mep_hw.errors import DivergenceError
-from mep_hw.files import require_writable, write_atomic
 from mep_hw.model import Model
-from mep_hw.studies.environment import environment
 from mep_hw.studies.error_cards import BACKEND, DEVICE, bundled, cards_with
 from mep_hw.studies.error_sources import Source
 from mep_hw.studies.nonidealities_table import BASE, DIGITAL, references, rows
-from mep_hw.studies.saved_runs import Runs, saved_runs
+from mep_hw.studies.saved_runs import Found, Study
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Planned:
         return " / ".join([self.source, *strength, f"seed {self.seed}"])
 
 
-class NonidealityStudy:
+class NonidealityStudy(Study):
     """Runs what is missing in `folder/nonidealities.json` and writes the file after every run.
 
     Args:
@@ -71,27 +68,20 @@ class NonidealityStudy:
     ) -> None:  # fmt: skip
         model = build(0)
         self.data = check(as_data(None), input_shape=model.input_shape, outputs=model.outputs)
-        self.build, self.name, self.guessing = build, name, 1 / model.outputs
+        self.build, self.guessing = build, 1 / model.outputs
         self.training: dict[str, Any] = bundled()[0].training.model_dump() | {"epochs": epochs}
-        self.seeds, self.sources, self.tell = list(dict.fromkeys(seeds)), list(dict.fromkeys(sources)), tell
-        require_writable(folder)
-        self.path = folder / "nonidealities.json"
-        self.runs: Runs = {}
-        self.environment = environment()
-        if self.path.exists():
-            self.runs, self.environment = saved_runs(self.path, "study of error sources", self._settings())
+        self.seeds, self.sources = list(dict.fromkeys(seeds)), list(dict.fromkeys(sources))
+        settings = {"model": name, "data": self.data.name, "backend": BACKEND, "device": DEVICE}
+        settings |= {"training": self.training}
+        super().__init__(folder / "nonidealities.json", "study of error sources", settings, tell)
 
     def run(self) -> dict[str, Any]:
         """The table: settings, environment, references, rows and runs."""
         missing = [planned for planned in self._plan() if planned.key not in self.runs]
         for number, planned in enumerate(missing, start=1):
-            found = self._train(planned)
-            self.runs[planned.key] = found
-            self.environment = environment()
-            write_atomic(self.path, (json.dumps(self._table(), indent=1, allow_nan=False) + "\n").encode())
-            note = ", diverged" if found["diverged"] else ""
-            self.tell(f"{number} of {len(missing)}: {planned.key}: {found['accuracy']:.3f}{note}")
-        return self._table()
+            start = f"{number} of {len(missing)}: {planned.key}: "
+            self.once(planned.key, lambda planned=planned: self._train(planned), lambda run, s=start: s + _told(run))
+        return self.table()
 
     def _plan(self) -> list[Planned]:
         plan: list[Planned] = []
@@ -105,10 +95,10 @@ class NonidealityStudy:
             ]
         return plan
 
-    def _train(self, planned: Planned) -> dict[str, Any]:
+    def _train(self, planned: Planned) -> Found:
         backend, device = planned.cards()
         base = planned.source == BASE
-        found: dict[str, Any] = {"source": planned.source, "strength": planned.strength, "seed": planned.seed}
+        found: Found = {"source": planned.source, "strength": planned.strength, "seed": planned.seed}
         started = time.monotonic()
         try:
             run = mep_hw.train(
@@ -122,16 +112,13 @@ class NonidealityStudy:
             found |= {"frozen": run.control_accuracy} if base else {}
         return found | {"seconds": round(time.monotonic() - started, 1)}
 
-    def _settings(self) -> dict[str, Any]:
-        """What every run in the file has in common."""
-        return {
-            "model": self.name, "data": self.data.name, "backend": BACKEND, "device": DEVICE,
-            "training": self.training,
-        }  # fmt: skip
-
-    def _table(self) -> dict[str, Any]:
+    def table(self) -> dict[str, Any]:
         runs = list(self.runs.values())
         return {
-            "settings": self._settings(), "environment": self.environment, "references": references(runs),
+            "settings": self.settings, "environment": self.environment, "references": references(runs),
             "rows": rows(runs), "runs": self.runs,
         }  # fmt: skip
+
+
+def _told(found: Found) -> str:
+    return f"{found['accuracy']:.3f}" + (", diverged" if found["diverged"] else "")

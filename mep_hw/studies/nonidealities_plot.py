@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 from mep_hw.files import write_atomic
+from mep_hw.pictures import png
 from mep_hw.studies.nonidealities_table import BASE, DIGITAL, FROZEN
 
 ACROSS = 6  # panels
@@ -57,6 +57,4 @@ def plot_nonidealities(table: dict[str, Any], path: Path) -> None:
             *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(STYLES) + 2, frameon=False,
             fontsize=8,
         )  # fmt: skip
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=130)
-    write_atomic(path, image.getvalue())
+    write_atomic(path, png(figure))

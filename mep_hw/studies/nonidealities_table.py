@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mep_hw.studies.error_sources import SOURCES
+from mep_hw.studies.markdown import percent
 
 BASE, DIGITAL, FROZEN = "base line", "digital", "frozen"
 COLUMNS = ("source", "strength", "unit", "accuracy", "spread", "points lost", "seeds", "diverged", "meaning")
@@ -44,9 +45,9 @@ def cells(table: dict[str, Any]) -> list[list[object]]:
     """One list per row of the table, for `COLUMNS`; the references first."""
     lines: list[list[object]] = []
     for name, of in table["references"].items():
-        lines.append([name, "", "", _percent(of["mean"]), _percent(of["spread"]), "", len(of["seeds"]), "", ""])
+        lines.append([name, "", "", percent(of["mean"]), percent(of["spread"]), "", len(of["seeds"]), "", ""])
     for row in table["rows"]:
-        accuracy = _percent(row["mean"]), _percent(row["spread"]), f"{row['points_lost']:.1f}"
+        accuracy = percent(row["mean"]), percent(row["spread"]), f"{row['points_lost']:.1f}"
         end = len(row["seeds"]), row["diverged"] or "", row["meaning"]
         lines.append([row["source"], f"{row['strength']:g}", row["unit"], *accuracy, *end])
     return lines
@@ -62,7 +63,3 @@ def _summary(runs: Sequence[Run]) -> dict[str, Any]:
         "seeds": [run["seed"] for run in runs], "accuracies": accuracies,
         "mean": statistics.mean(accuracies), "spread": statistics.pstdev(accuracies),
     }  # fmt: skip
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"

@@ -12,7 +12,6 @@ one: row writes take as many cycles as an array has lines, outer products of a l
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -25,14 +24,13 @@ from mep_hw.cards import BackendCard
 from mep_hw.compiler import compile
 from mep_hw.data import Data, load
 from mep_hw.errors import InputError
-from mep_hw.files import require_writable, write_atomic
 from mep_hw.machine import build
 from mep_hw.model import mlp
 from mep_hw.studies.environment import environment
 from mep_hw.studies.programming_results import best_rate, choices, finalists, rows, winners
 from mep_hw.studies.programming_run import trained
 from mep_hw.studies.programming_variants import Cell, Task, Variant, cards
-from mep_hw.studies.saved_runs import Runs, saved_runs
+from mep_hw.studies.saved_runs import Found, Study, saved_runs
 
 FINALISTS = 5
 DATA_SEED = 0  # of the choice of samples where a task takes a part of them
@@ -70,7 +68,7 @@ def best_on_digits(folder: Path) -> list[str]:
     return names
 
 
-class ProgrammingStudy:
+class ProgrammingStudy(Study):
     """Runs what is missing in `folder/programming-TASK.json` and writes the file after every run.
 
     Where nothing is missing, or `hours` is 0, the file is only read.
@@ -92,20 +90,16 @@ class ProgrammingStudy:
         self, task: Task, backend: BackendCard, subjects: tuple[Sequence[Variant], Sequence[Cell]],
         seeds: Sequence[int], folder: Path, tell: Callable[[str], None], hours: float = 6.0,
     ) -> None:  # fmt: skip
-        self.task, self.backend, self.seeds, self.tell = task, backend, list(dict.fromkeys(seeds)), tell
+        self.task, self.backend, self.seeds = task, backend, list(dict.fromkeys(seeds))
         variants, cells = subjects
         self.pairs = [Pair(v, c) for c in cells for v in variants if not v.devices or c.name in v.devices]
         if not self.pairs:
             rule = "run on none of the devices that were chosen"
             raise InputError("study", "variants", ", ".join(v.name for v in variants), rule=rule, fix="add ecram")
         self._probe()
-        self.deadline = time.monotonic() + 3600 * hours
-        require_writable(folder)
-        self.path = folder / f"programming-{task.name}.json"
-        self.runs: Runs = {}
-        self.environment = environment()
-        if self.path.exists():
-            self.runs, self.environment = saved_runs(self.path, "programming study", self._settings())
+        kept = backend.model_dump(mode="json", include={"array", "training", "settle"})
+        settings = {"task": json.loads(json.dumps(asdict(task))), "backend": backend.name} | kept
+        super().__init__(folder / f"programming-{task.name}.json", "programming study", settings, tell, hours)
 
     def run(self) -> dict[str, Any]:
         """The table: settings, environment, rows, winners, choices and runs."""
@@ -116,29 +110,31 @@ class ProgrammingStudy:
             for pair in self.pairs:
                 if all(_key(pair, lr, None) in self.runs for lr in pair.rates):  # else there was no time
                     self._once(pair, best_rate(self.runs, pair.variant.name, pair.cell.name), seed)
-        return self._table()
+        return self.table()
 
     def _once(self, pair: Pair, lr: float, seed: int | None) -> None:
-        """Do this run if it is missing and there is time; without a seed it is one of tuning."""
         key = _key(pair, lr, seed)
-        if key in self.runs or time.monotonic() > self.deadline:
-            return
+
+        def told(found: Found) -> str:
+            note = "" if found["stopped"] is None else ", stopped"
+            return f"{key}: {found['accuracy']:.3f}{note} ({found['seconds']:.0f} s)"
+
+        self.once(key, lambda: self._trained(pair, lr, seed), told)
+
+    def _trained(self, pair: Pair, lr: float, seed: int | None) -> Found:
+        """One run; without a seed it is one of tuning."""
         task, both = self.task, cards(pair.variant, pair.cell, self.backend)
         if seed is None:
             data, epochs, held = self._part(task.tuning_images), task.tuning_epochs, task.held
         else:
             data, epochs, held = self._part(task.images), task.epochs, 0.0
         found = trained(task, pair.variant, both, data, lr=lr, seed=seed or 0, epochs=epochs, held=held)
-        self.environment = environment()
         variant, stage = pair.variant, "tune" if seed is None else "run"
-        self.runs[key] = {
+        return {
             "stage": stage, "variant": variant.name, "device": pair.cell.name, "rule": variant.rule,
             "rank": variant.rank, "form": variant.form, "modes": variant.modes, "fixed": variant.fixed,
-            "array": pair.cell.array | variant.array, "commit": self.environment["commit"],
+            "array": pair.cell.array | variant.array, "commit": environment()["commit"],
         } | found  # fmt: skip
-        write_atomic(self.path, (json.dumps(self._table(), indent=1, allow_nan=False) + "\n").encode())
-        note = "" if found["stopped"] is None else ", stopped"
-        self.tell(f"{key}: {found['accuracy']:.3f}{note} ({found['seconds']:.0f} s)")
 
     @cached_property
     def _data(self) -> Data:
@@ -158,15 +154,9 @@ class ProgrammingStudy:
             compile(torch.ones(2, 2) / 100, None, backend, device)
             build(mlp(2, 2), backend, device, seed=0)
 
-    def _settings(self) -> dict[str, Any]:
-        """What every run in the file has in common."""
-        kept = self.backend.model_dump(mode="json", include={"array", "training", "settle"})
-        task = json.loads(json.dumps(asdict(self.task)))
-        return {"task": task, "backend": self.backend.name} | kept
-
-    def _table(self) -> dict[str, Any]:
+    def table(self) -> dict[str, Any]:
         return {
-            "settings": self._settings(), "environment": self.environment, "rows": rows(self.runs),
+            "settings": self.settings, "environment": self.environment, "rows": rows(self.runs),
             "winners": winners(self.runs), "choices": choices(self.runs), "runs": self.runs,
         }  # fmt: skip
 

@@ -8,11 +8,11 @@ learned in the hidden layer. The ring is the variant that takes the least to the
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mep_hw.files import write_atomic
+from mep_hw.pictures import png
 from mep_hw.studies.programming_results import COSTS, curves
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ BLUES = {4: "#9ecae1", 8: "#5aa5d6", 16: "#1f5fa8", 32: "#0b2d5c"}  # of Dion by
 
 def plot_programming(table: dict[str, Any], path: Path) -> None:
     """Write the picture of a study's `table` to `path`."""
-    image = io.BytesIO()
-    draw(table).savefig(image, format="png", dpi=130)
-    write_atomic(path, image.getvalue())
+    write_atomic(path, png(draw(table)))
 
 
 def draw(table: dict[str, Any]) -> Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from mep_hw.studies.markdown import as_markdown
+from mep_hw.studies.markdown import as_markdown, percent
 from mep_hw.studies.programming_results import COSTS
 
 UNKNOWN = "unknown"
@@ -26,7 +26,7 @@ def winner_cells(table: dict[str, Any]) -> list[list[str]]:
     """One list per device and cost, for `WINNERS`."""
     return [
         [
-            row["device"], _percent(row["bar"]), COSTS[row["cost"]], row["variant"] or "none", row["form"] or "",
+            row["device"], percent(row["bar"]), COSTS[row["cost"]], row["variant"] or "none", row["form"] or "",
             _figure(row["spent"]), _figure(row["low_rank_over_rows"], "not both"),
         ]
         for row in table["winners"]
@@ -60,16 +60,12 @@ def markdown(table: dict[str, Any]) -> str:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     edge = " (edge)" if row["lr_at_the_edge"] else ""
-    accuracy = _percent(row["mean"]), _percent(statistics.pstdev(row["accuracies"])), str(len(row["seeds"]))
+    accuracy = percent(row["mean"]), percent(statistics.pstdev(row["accuracies"])), str(len(row["seeds"]))
     none = row["stopped"] == len(row["seeds"])
-    frozen = "" if none else "diverged" if row["frozen"] is None else _percent(row["frozen"])
+    frozen = "" if none else "diverged" if row["frozen"] is None else percent(row["frozen"])
     costs = ["" if none else _figure(row[name]) for name in (*COSTS, "cell_pulses_max", "slots")]
     stopped = str(row["stopped"] or "")
     return [row["device"], row["variant"], row["form"], f"{row['lr']:g}{edge}", *accuracy, frozen, *costs, stopped]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
 
 
 def _figure(value: float | None, missing: str = UNKNOWN) -> str:

@@ -9,9 +9,9 @@ Another variant is one more line of VARIANTS, another device one more of DEVICES
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from mep_hw.cards import BackendCard, DeviceCard, load_backend, load_device
 from mep_hw.cards.schema import WriteMode
@@ -135,21 +135,6 @@ TASKS = (
     Task("digits", (64, 24, 10), 32, 5, None, 2, None),
     Task("mnist", (784, 256, 10), 64, 2, 20_000, 1, 5_000),
 )
-
-Named = TypeVar("Named", Variant, Cell, Task)
-
-
-def find(kind: str, names: Sequence[str], among: Sequence[Named]) -> list[Named]:
-    """Those of `among` with these names, each once.
-
-    Raises:
-        InputError: there is none of a name.
-    """
-    known = {subject.name: subject for subject in among}
-    for name in names:
-        if name not in known:
-            raise InputError("study", kind, name, rule=f"is not one of {', '.join(known)}", fix="choose among them")
-    return [known[name] for name in dict.fromkeys(names)]
 
 
 def cards(variant: Variant, cell: Cell, backend: BackendCard) -> tuple[BackendCard, DeviceCard]:

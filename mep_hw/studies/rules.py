@@ -23,11 +23,9 @@ import mep_hw
 from mep_hw import machine
 from mep_hw.data import Data, load
 from mep_hw.errors import DivergenceError, InputError
-from mep_hw.files import require_writable, write_atomic
-from mep_hw.studies.environment import environment
 from mep_hw.studies.probe import Probe
 from mep_hw.studies.rule_variants import TASKS, Variant, variants
-from mep_hw.studies.saved_runs import saved_runs
+from mep_hw.studies.saved_runs import Found, Study, write_table
 
 SEEDS = (0, 1, 2)
 FINALISTS = 6
@@ -37,7 +35,7 @@ NUDGED_SWEEPS = 2
 BETA = 0.05
 
 
-class RuleStudy:
+class RuleStudy(Study):
     """Runs what is missing in `folder/rules-TASK.json` and writes the file after every run.
 
     Where nothing is missing, or `hours` is 0, the file is only read: it keeps the commit that its runs were made with.
@@ -50,13 +48,10 @@ class RuleStudy:
     def __init__(self, task: str, folder: Path, tell: Callable[[str], None], hours: float = 6.0) -> None:
         if task not in TASKS:
             raise InputError("study", "task", task, rule=f"is not one of {', '.join(TASKS)}", fix="choose one of them")
-        self.task, self.path, self.tell = TASKS[task], folder / f"rules-{task}.json", tell
-        self.deadline = time.monotonic() + 3600 * hours
-        require_writable(folder)
-        self.runs: dict[str, dict[str, Any]] = {}
-        self.environment = environment()
-        if self.path.exists():
-            self.runs, self.environment = saved_runs(self.path, "rule study", self._settings())
+        self.task = TASKS[task]
+        shared = {key: value for key, value in asdict(self.task).items() if not key.endswith("rates")}
+        settings = json.loads(json.dumps(shared | {"nudged_sweeps": NUDGED_SWEEPS, "beta": BETA, "seeds": SEEDS}))
+        super().__init__(folder / f"rules-{task}.json", "rule study", settings, tell, hours)
 
     @cached_property
     def data(self) -> Data:
@@ -80,32 +75,32 @@ class RuleStudy:
                     assert lr is not None  # a variant with a score has one
                     self._once(_key("long", variant, lr, seed), lambda v=variant, r=lr, s=seed: self._long(v, r, s))
         if not self.path.exists():
-            self._save(subjects)
+            write_table(self.path, self.table())
         return self._table(subjects)
 
-    def _once(self, key: str, run: Callable[[], dict[str, Any]]) -> None:
-        if key in self.runs or time.monotonic() > self.deadline:
-            return
-        started = time.monotonic()
-        found = run()
-        self.environment = environment()
-        self.runs[key] = found | {"seconds": round(time.monotonic() - started, 1)}
-        self._save(variants())
-        self.tell(f"{key}: {found['errors'] if 'errors' in found else found['error']}")
+    def table(self) -> dict[str, Any]:
+        return self._table(variants())
 
-    def _tune(self, variant: Variant, lr: float) -> dict[str, Any]:
+    def _once(self, key: str, run: Callable[[], Found]) -> None:
+        def timed() -> Found:
+            started = time.monotonic()
+            return run() | {"seconds": round(time.monotonic() - started, 1)}
+
+        self.once(key, timed, lambda found: f"{key}: {found['errors'] if 'errors' in found else found['error']}")
+
+    def _tune(self, variant: Variant, lr: float) -> Found:
         split, held_x, held_y = self._split()
         data = (split.x, split.y), (held_x, held_y)
         return {"error": self._train(variant, lr, 0, data, self.task.passes)[-1]}
 
-    def _short(self, variant: Variant, lr: float, seed: int) -> dict[str, Any]:
+    def _short(self, variant: Variant, lr: float, seed: int) -> Found:
         split, _, _ = self._split()
         data = (split.x, split.y), (self.data.test_x, self.data.test_y)
         rows: list[dict[str, Any]] = []
         error = self._train(variant, lr, seed, data, self.task.passes, rows if seed == 0 else None)[-1]
         return {"error": error, "lr": lr, "probes": rows}
 
-    def _long(self, variant: Variant, lr: float, seed: int) -> dict[str, Any]:
+    def _long(self, variant: Variant, lr: float, seed: int) -> Found:
         data = (self.data.x, self.data.y), (self.data.test_x, self.data.test_y)
         errors = self._train(variant, lr, seed, data, EPOCHS)
         return {"errors": {str(epoch): errors[epoch - 1] for epoch in (1, 3, EPOCHS)}, "lr": lr}
@@ -159,7 +154,7 @@ class RuleStudy:
         """Error on the held-out images at the best rate."""
         return self.runs[f"tune / {variant.name} / {self._best_rate(variant):g}"]["error"]
 
-    def _found(self, stage: str, variant: Variant) -> list[dict[str, Any]]:
+    def _found(self, stage: str, variant: Variant) -> list[Found]:
         """The runs there are at the best rate, one per seed."""
         lr = self._best_rate(variant)
         keys = [] if lr is None else [_key(stage, variant, lr, seed) for seed in SEEDS]
@@ -179,20 +174,12 @@ class RuleStudy:
             "long_errors": [run["errors"] for run in long], "probes": short[0]["probes"] if short else [],
         }  # fmt: skip
 
-    def _settings(self) -> dict[str, Any]:
-        """What every run in the file has in common."""
-        task = {key: value for key, value in asdict(self.task).items() if not key.endswith("rates")}
-        return json.loads(json.dumps(task | {"nudged_sweeps": NUDGED_SWEEPS, "beta": BETA, "seeds": SEEDS}))
-
     def _table(self, subjects: Sequence[Variant]) -> dict[str, Any]:
         return {
-            "settings": self._settings(), "rates": self.task.rates, "bounded_rates": self.task.bounded_rates,
+            "settings": self.settings, "rates": self.task.rates, "bounded_rates": self.task.bounded_rates,
             "environment": self.environment, "rows": [self._row(v) for v in subjects],
             "runs": self.runs,
         }  # fmt: skip
-
-    def _save(self, subjects: Sequence[Variant]) -> None:
-        write_atomic(self.path, json.dumps(self._table(subjects), indent=1).encode())
 
 
 def _key(stage: str, variant: Variant, lr: float, seed: int) -> str:

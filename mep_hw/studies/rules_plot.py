@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mep_hw.files import write_atomic
+from mep_hw.pictures import png
 from mep_hw.studies.rules_table import long_means, ranked
 
 if TYPE_CHECKING:
@@ -18,9 +18,7 @@ TICKS = (1, 2, 5, 10, 20, 50)  # percent
 
 def plot_rules(table: dict[str, Any], path: Path) -> None:
     """Write the picture of a study's `table` to `path`."""
-    image = io.BytesIO()
-    draw(table).savefig(image, format="png", dpi=130)
-    write_atomic(path, image.getvalue())
+    write_atomic(path, png(draw(table)))
 
 
 def draw(table: dict[str, Any]) -> Figure:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from mep_hw.studies.markdown import as_markdown
+from mep_hw.studies.markdown import as_markdown, percent
 
 COLUMNS = ("variant", "lr", "tuning budget: mean (seeds)", "1 epoch", "3 epochs", "10 epochs")
 
@@ -41,13 +41,9 @@ def markdown(table: dict[str, Any]) -> str:
 
 def _cells(row: dict[str, Any], seeds: int) -> list[str]:
     edge = " (edge)" if row["lr_at_the_edge"] else ""
-    short = f"{_percent(row['short_mean'])} ({', '.join(map(_percent, row['short_errors']))})"
-    long = ["" if mean is None else _percent(mean) for mean in long_means(row)]
+    short = f"{percent(row['short_mean'])} ({', '.join(map(percent, row['short_errors']))})"
+    long = ["" if mean is None else percent(mean) for mean in long_means(row)]
     done = len(row["long_errors"])
     if 0 < done < seeds:
         long[-1] += f" ({done} of {seeds} seeds)"
     return [row["variant"], f"{row['lr']:g}{edge}", short, *long]
-
-
-def _percent(error: float) -> str:
-    return f"{100 * error:.1f}"

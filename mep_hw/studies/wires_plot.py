@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from typing import Any
 
 from mep_hw.array.wires import VALID_LOAD
 from mep_hw.files import write_atomic
+from mep_hw.pictures import png
 from mep_hw.studies.wires import APPROXIMATIONS, KINDS
 
 TITLES = {"ideal": "wires ignored", "first_order": "first order", "lines": "lines"}
@@ -39,6 +39,4 @@ def plot_wires(table: dict[str, Any], path: Path) -> None:
         panel.set_xlabel("ohm per segment x largest conductance")
     for panel in axes[:, 0]:
         panel.set_ylabel("lines")
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    write_atomic(path, image.getvalue())
+    write_atomic(path, png(figure, dpi=110))

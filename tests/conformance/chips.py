@@ -14,6 +14,7 @@ from mep_hw.outersum import add_into_
 from mep_hw.schedule import Cost, Registers, Schedule
 from mep_hw.state import Nudge, Settled
 from mep_hw.substrates.cpu import Cpu
+from mep_hw.substrates.crossbar import Crossbar
 
 
 class Deaf(Cpu):
@@ -135,3 +136,11 @@ class Climbing(Cpu):
         if nudge is not None or start is None:
             return super().settle(inputs, nudge, start)
         return replace(start, state=[v * 1.1 for v in start.state], output=start.output * 1.1)
+
+
+class Modest(Crossbar):
+    """Reports a third of the pulses that it takes."""
+
+    def apply(self, coupling: int, schedule: Schedule) -> Cost:
+        paid = super().apply(coupling, schedule)
+        return replace(paid, pulses=(paid.pulses or 0) // 3)

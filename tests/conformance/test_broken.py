@@ -47,5 +47,12 @@ def test_weights_outside_the_range_of_the_device_are_noticed() -> None:
     assert all(finding.kept for finding in CHECKS["bounds"].measure(Subject(card("cpu"), None)))
 
 
+def test_costs_that_are_far_from_predicted_means_are_noticed() -> None:
+    modest = card("crossbar", substrate="conformance.chips:Modest", write_modes=("cell",))
+    (outcome,) = run(modest, ["cost"]).outcomes
+    (line,) = outcome.complaints
+    assert line.startswith("not so: mlp: pulses executed")
+
+
 def test_every_check_is_failed_by_some_fault() -> None:
     assert set().union(*FAULTS.values()) | {"bounds"} == set(CHECKS)

@@ -18,14 +18,20 @@ from mep_hw.data import digits
 from mep_hw.errors import CheckpointError, DivergenceError, InputError
 from mep_hw.schedule import Row
 from mep_hw.studies.error_cards import cards_with
-from mep_hw.studies.error_sources import SOURCES, Source, find
+from mep_hw.studies.error_sources import SOURCES, Source
+from mep_hw.studies.named import find
 from mep_hw.studies.nonidealities import NonidealityStudy
 from mep_hw.studies.nonidealities_plot import plot_nonidealities
 from mep_hw.studies.nonidealities_table import COLUMNS, cells, references, rows
 from mep_hw.substrates.base import Substrate
 from mep_hw.substrates.crossbar import Crossbar
 
-SMALL = [replace(find("step"), strengths=(0.05,)), replace(find("phase-offset"), strengths=(0.01, 0.5))]
+
+def source(name: str) -> Source:
+    return find("sources", [name], SOURCES)[0]
+
+
+SMALL = [replace(source("step"), strengths=(0.05,)), replace(source("phase-offset"), strengths=(0.01, 0.5))]
 EVERY = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 
 
@@ -127,7 +133,7 @@ def test_the_base_line_is_free_of_errors() -> None:
 
 
 def test_all_at_factor_one_is_the_bundled_pair() -> None:
-    backend, device = find("all").cards(1)
+    backend, device = source("all").cards(1)
     own, cell = load_backend("crossbar"), load_device("ecram")
     assert backend.model_dump() | {"name": "crossbar"} == own.model_dump()
     mine, theirs = numbers(device.model_dump()), numbers(cell.model_dump())
@@ -137,7 +143,7 @@ def test_all_at_factor_one_is_the_bundled_pair() -> None:
 
 
 def test_all_scales_every_error() -> None:
-    backend, device = find("all").cards(4)
+    backend, device = source("all").cards(4)
     assert backend.array is not None and device.noise is not None
     assert (backend.array.forward.dac.bits, backend.array.transposed.adc.bits) == (5, 7)  # two bits less
     assert backend.array.read_noise.absolute == pytest.approx(0.02)

@@ -20,10 +20,11 @@ from mep_hw.errors import CheckpointError, DivergenceError, InputError, Schedule
 from mep_hw.outersum import OuterSum
 from mep_hw.schedule import Outer, Row
 from mep_hw.studies import programming
+from mep_hw.studies.named import find
 from mep_hw.studies.programming import ProgrammingStudy, best_on_digits
 from mep_hw.studies.programming_results import COSTS, FIGURES
 from mep_hw.studies.programming_run import trained
-from mep_hw.studies.programming_variants import DEVICES, RATES, STEP, TASKS, VARIANTS, Task, cards, find, with_arrays
+from mep_hw.studies.programming_variants import DEVICES, RATES, STEP, TASKS, VARIANTS, Task, cards, with_arrays
 from mep_hw.substrates.crossbar import Crossbar
 
 TINY = Task("digits", (64, 4, 10), 32, 2, 90, 1, 60)
