@@ -45,11 +45,6 @@ class Subject:
         """The machine takes any schedule as it is, so realised and intended differ by rounding only."""
         return "exact" in self.card.write_modes
 
-    @property
-    def step(self) -> float:
-        """What a schedule may leave of a weight on purpose: less than a step of the registers, or nothing."""
-        return 0.0 if self.card.registers is None else self.card.registers.step
-
     def build(self, model: Model, seed: int = 0) -> Substrate:
         """A fresh machine that holds `model`'s weights; the model itself is left alone."""
         self.built.append(machine.build(copy.deepcopy(model), self.card, self.device, seed))
