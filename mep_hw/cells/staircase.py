@@ -8,7 +8,6 @@ Not valid as a measure of speed: no time passes between pulses, so nothing drift
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from mep_hw.cards import DeviceCard
 from mep_hw.cells.cells import Cells
 from mep_hw.errors import CapabilityError
+from mep_hw.pictures import png
 
 _CELLS, _SHOWN = 200, 5
 _READINGS = 300
@@ -87,6 +87,4 @@ def draw_staircase(card: DeviceCard, stairs: Staircase) -> bytes:
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     axes.legend(unique.values(), unique.keys(), fontsize=8)
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    return image.getvalue()
+    return png(figure, dpi=110)

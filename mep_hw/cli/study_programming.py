@@ -15,7 +15,7 @@ from mep_hw.studies import programming_table
 from mep_hw.studies.named import find
 from mep_hw.studies.programming import FINALISTS, ProgrammingStudy, best_on_digits
 from mep_hw.studies.programming_plot import plot_programming
-from mep_hw.studies.programming_variants import DEVICES, TASKS, VARIANTS, with_arrays
+from mep_hw.studies.programming_variants import DEVICES, ON_MNIST, TASKS, VARIANTS, with_arrays
 
 
 def programming(
@@ -24,7 +24,11 @@ def programming(
     hours: Annotated[float, typer.Option(min=0, help="Start no run after this time; the next call goes on.")] = 6.0,
     backend: flags.Backend = "crossbar",
     devices: Annotated[
-        str | None, typer.Option(help=f"Of {', '.join(d.name for d in DEVICES)}; default: all.", show_default=False)
+        str | None,
+        typer.Option(
+            help=f"Of {', '.join(d.name for d in DEVICES)}; default: all, on MNIST {' and '.join(ON_MNIST)}.",
+            show_default=False,
+        ),
     ] = None,
     subjects: Annotated[
         str | None,
@@ -54,8 +58,12 @@ def programming(
         raise InputError("study", "markdown", True, rule="stands beside json", fix="give one of them")
     numbers = lists.seeds(seeds)
     (chosen,) = find("task", [task], TASKS)
-    cells = DEVICES if devices is None else find("devices", lists.names(devices), DEVICES)
-    if subjects is None and chosen.name == "digits":
+    small = chosen.name == "digits"
+    if devices is None:
+        cells = list(DEVICES) if small else find("devices", ON_MNIST, DEVICES)
+    else:
+        cells = find("devices", lists.names(devices), DEVICES)
+    if subjects is None and small:
         rivals = list(VARIANTS)
     else:
         names = best_on_digits(out) if subjects is None else lists.names(subjects)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 
 from mep_hw.explain.firing import Firing
+from mep_hw.pictures import png
 
 _BARS = 50
 
@@ -40,6 +39,4 @@ def draw(found: Firing, title: str) -> bytes:
     right.legend(fontsize=8)
     right.set_title("pulses of lines")
     figure.suptitle(title)
-    made = io.BytesIO()
-    figure.savefig(made, format="png", dpi=110)
-    return made.getvalue()
+    return png(figure, dpi=110)

@@ -93,6 +93,8 @@ DEVICES = (
     Cell("capacitor", lambda: load_device("capacitor")),
 )
 
+ON_MNIST = ("ecram", "reram-sb")  # a run takes minutes there: little noise, and much
+
 FEW_SLOTS: Changes = {"writing.minimise": "time"}  # what outer products are good for; decides their factors
 
 CHOICES = {"muon": ("muon-rows", "muon-outer"), "dion-16": ("dion-16-rows", "dion-16")}  # complete fixed forms
@@ -112,7 +114,7 @@ VARIANTS = (
         ("outer",),
         devices=("ecram", "reram-sb", "reram-es", "capacitor"),
         pace=3.0,
-        array={"transfer": {"lines": 64, "gain": 0.1, "buffer": 1.0, "pairs": 1000}},
+        array={"transfer": {"lines": 64, "gain": 0.03, "buffer": 1.0, "pairs": 1000}},
     ),  # fmt: skip
     Variant("muon-outer", "muon", "all directions", ("outer",), array=FEW_SLOTS, devices=("ecram",)),
     *(

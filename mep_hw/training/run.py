@@ -11,6 +11,7 @@ from typing import Any
 
 from mep_hw.files import write_atomic
 from mep_hw.model import Model
+from mep_hw.pictures import png
 from mep_hw.schedule import Cost
 from mep_hw.settings import Settings
 
@@ -92,9 +93,7 @@ class Run:
         figure.suptitle(
             f"{self.settings.model}, {self.settings.data}, {self.settings.backend}, seed {self.settings.seed}"
         )
-        image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=150)
-        write_atomic(path, image.getvalue())
+        write_atomic(path, png(figure, dpi=150))
 
     def _curves(self, figure: str) -> dict[str, list[float]]:
         """`figure` over the epochs, of each part of the data that has it."""
