@@ -3,7 +3,8 @@
 Every curve is a variant, with a point per epoch, so that what reaches a height further left is cheaper. Heights are
 logarithms of the error, which sets 95 and 98 % apart as far as they are from a user's point of view. Colour tells the
 rule, the marker the form; the dotted line is the best control with frozen hidden weights, above which something is
-learned in the hidden layer. The ring is the variant that takes the least to the bar (see `programming_results`).
+learned in the hidden layer. The ring is the variant that takes the least to the bar (see `programming_results`), named
+above its panel.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ MARKERS = {
 COLORS = {"hebbian": "#8a8a8a", "sgd": "#222222", "muon": "#c0392b"}
 ACCURACIES = (20, 50, 80, 90, 95, 98)  # percent, that are marked; the last one is the end of the axis
 OTHERS = "#2e7d32"
+RING = "#c0600f"
 BLUES = {4: "#9ecae1", 8: "#5aa5d6", 16: "#1f5fa8", 32: "#0b2d5c"}  # of Dion by rank
 
 
@@ -60,7 +62,9 @@ def draw(table: dict[str, Any]) -> Figure:
         for winner in table["winners"]:
             if winner["device"] == device and winner["variant"] is not None:
                 panel = line[list(COSTS).index(winner["cost"])]
-                ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": "#e67e22", "linestyle": "none"}
+                best = f"least: {winner['variant']}, {winner['form']}"
+                panel.set_title(best, fontsize=7, loc="right", pad=2, color=RING)
+                ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": RING, "linestyle": "none"}
                 (handles["least"],) = panel.plot(winner["spent"], _error(winner["bar"]), "o", **ring)
         line[0].set_ylabel(f"{device}\naccuracy (%)", fontsize=8)
     axes[0, 0].set_yscale("log")
