@@ -8,13 +8,12 @@ from cell_arrays import device
 from circuits import cells
 from helpers import card
 from nodal import solve_nodal
-from pydantic import ValidationError
 from torch import Tensor
 
 from mep_hw.array.bank import Bank
 from mep_hw.array.write_path import written_share
 from mep_hw.cards.array import ArrayOptions
-from mep_hw.errors import CapabilityError
+from mep_hw.errors import CapabilityError, CardError
 from mep_hw.schedule import Cell, Row
 
 F64 = torch.float64
@@ -119,7 +118,7 @@ def test_verified_writes_make_up_for_weak_pulses() -> None:
 
 
 def test_a_drop_needs_wires_conductances_and_a_step() -> None:
-    with pytest.raises(ValidationError, match="must leave drop_exponent null where wires have no resistance"):
+    with pytest.raises(CardError, match="must leave drop_exponent null where wires have no resistance"):
         card("crossbar", array__writing={"drop_exponent": 1.0})
     for name, changes, message in (
         ("ecram", {}, "device ecram: electrical.g_max = unknown: array.wires needs the range"),

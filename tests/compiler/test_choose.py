@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mep_hw.cards import BackendCard, DeviceCard, WriteMode, backend_names, device_names, load_backend, load_device
 from mep_hw.cards.array import Objective
-from mep_hw.compiler import compile, predict
+from mep_hw.compiler import compile, forms, predict
 from mep_hw.errors import InputError, ScheduleError
 from mep_hw.outersum import OuterSum, dense
 from mep_hw.schedule import Cell, Outer, Row, Schedule
@@ -46,14 +46,18 @@ def test_no_fixed_form_is_cheaper_by_the_objective(
     for mode in modes:
         if mode != "cell" or "row" not in modes:  # cell leaves up to its tolerance undone, and reads besides
             forced = whole.model_copy(update={"write_modes": (mode,)})
-            made = compile(update, None, forced, cells, torch.Generator().manual_seed(1))
+            made = compile(update, None, forced, cells, torch.Generator().manual_seed(0))
+            if made.left is not None:  # weak directions
+                assert mode == "outer" and forced.array is not None
+                made = forms.outer(update, forced.array, cells, torch.Generator().manual_seed(0), least=0.0)
             assert form(made) == mode and made.left is None
             cost = predict(made, forced, cells)
             price = {"time": cost.time_s, "energy": cost.energy_j, "wear": cost.pulses}[goal]
             assert price is not None
             costs[mode] = price
-    # Pulses and rests are drawn anew here, and what verifying takes is a mean over a sample.
-    assert costs[chosen] <= min(costs.values()) * 1.1 + 1e-12
+    least = min(costs.values())
+    # Rows take the fewest pulses in the mean; those of outer products are drawn here, with a spread of their root.
+    assert costs[chosen] <= least * (1 + 1e-6) + (4 * least**0.5 if goal == "wear" else 0.0)
 
 
 def test_a_low_rank_update_takes_a_cycle_a_direction_and_a_full_one_rows() -> None:
