@@ -35,7 +35,10 @@ if [ "$part" = all ] || [ "$part" = nonidealities ]; then # goes on where it was
   mep-hw study nonidealities --seeds 0 --epochs 6 --out nonidealities
 fi
 if [ "$part" = all ] || [ "$part" = programming ]; then # goes on where it was cut off, for six hours each
-  for task in digits mnist; do mep-hw study programming --task $task --out programming; done
+  for task in digits mnist; do
+    mep-hw study programming --task $task --out programming
+    mep-hw study programming --task $task --out programming --hours 0 --markdown > programming/$task.md
+  done
 fi
 if [ "$part" = all ] || [ "$part" = wires ]; then
   mep-hw study wires --out wires

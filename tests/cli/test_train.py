@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -177,7 +178,10 @@ def start(folder: Path, epochs: int) -> subprocess.Popen[str]:
     flags = ["--model", "64-8-10", "--epochs", str(epochs), "--out", str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "mep_hw", "train", *flags]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # shells let their background jobs ignore it
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    )
 
 
 def test_ctrl_c_leaves_the_checkpoint_and_says_where(tmp_path: Path) -> None:
