@@ -19,7 +19,7 @@ from torch import Tensor
 from mep_hw import spec as specs
 from mep_hw.coupling import Shape
 from mep_hw.errors import CheckpointError, ModelError
-from mep_hw.files import read_tensors, write_tensors
+from mep_hw.files import read_tensors, under, write_tensors
 from mep_hw.initial import initial_bias, initial_weight
 from mep_hw.loss import LOSSES, Loss
 from mep_hw.spec import BoxSpec, ModelSpec, SkipSpec
@@ -175,7 +175,7 @@ def load(path: str | Path) -> Model:
     except (json.JSONDecodeError, ModelError) as error:
         rule = f"holds no valid model description ({error})"
         raise CheckpointError(str(path), "metadata", rule=rule, fix="give a file written by mep_hw") from None
-    best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
+    best = under("best.", tensors)
     model.load_tensors(tensors | best, str(path))
     return model
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mep_hw.files import under
 from mep_hw.outersum import Update
 from mep_hw.state import LocalStates
 
@@ -97,6 +98,6 @@ class Wrapper(Rule):
 
     def inner(self, contrast: Update, memory: Memory, **given: Any) -> tuple[Update, Memory]:
         """Step of the inner rule with what it was `given`; the memory returned holds its new part under `rule.`."""
-        own = {key.removeprefix("rule."): value for key, value in memory.items() if key.startswith("rule.")}
+        own = under("rule.", memory)
         update, new = self.rule.step(contrast, own, **given)
         return update, {f"rule.{key}": value for key, value in new.items()}

@@ -22,6 +22,7 @@ from mep_hw.errors import ScheduleError
 from mep_hw.files import write_atomic
 
 FLOATS = (torch.float32, torch.float64)
+# What numpy and zipfile raise for damaged files, found by altering bytes.
 _BROKEN = (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, OverflowError, MemoryError)
 
 

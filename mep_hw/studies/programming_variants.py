@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mep_hw.cards import BackendCard, DeviceCard, load_backend, load_device
+from mep_hw.cards.changed import changed
 from mep_hw.cards.schema import WriteMode
 from mep_hw.errors import InputError
-from mep_hw.studies.error_cards import Changes, put
+from mep_hw.studies.error_cards import Changes
 
 Form = Literal["samples", "rows", "low rank", "all directions", "transfer", "chosen"]
 RANKS = (4, 8, 16, 32)
@@ -141,9 +142,8 @@ TASKS = (
 
 def cards(variant: Variant, cell: Cell, backend: BackendCard) -> tuple[BackendCard, DeviceCard]:
     """The backend with the variant's forms and what the cells need, and the cells."""
-    block = backend.model_dump()
-    put(block, {f"array.{place}": value for place, value in (cell.array | variant.array).items()})
-    return BackendCard.model_validate(block | {"write_modes": variant.modes}), cell.card()
+    values = {f"array.{place}": value for place, value in (cell.array | variant.array).items()}
+    return changed(backend, values | {"write_modes": variant.modes}), cell.card()
 
 
 def with_arrays(name: str) -> BackendCard:

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mep_hw.errors import CheckpointError
-from mep_hw.files import read_tensors, write_tensors
+from mep_hw.files import read_tensors, under, write_tensors
 from mep_hw.model import Model
 from mep_hw.schedule import Cost
 from mep_hw.settings import Settings
@@ -59,17 +59,17 @@ def restore(path: Path, run: Run, step: TrainingStep) -> Best | None:
     _same_model(where, metadata, run.model)
     _same_settings(where, Settings.model_validate_json(metadata["settings"]), run.settings)
     run.model.load_tensors(tensors, where)
-    step.substrate.restore(_under("substrate.", tensors))
+    step.substrate.restore(under("substrate.", tensors))
     for key, fresh in step.memory.items():
-        kept = _under(f"memory.{key}.", tensors)
+        kept = under(f"memory.{key}.", tensors)
         step.memory[key] = {name: value.to(fresh[name].device) for name, value in kept.items()}
     for c, owed in step.owed.items():
-        owed.load(_under(f"owed.{c}.", tensors))
+        owed.load(under(f"owed.{c}.", tensors))
     run.history = json.loads(metadata["history"])
     run.seconds = json.loads(metadata["seconds"])
     step.cost = Cost(**json.loads(metadata["cost"]))
     merit = json.loads(metadata["best"])
-    return None if merit is None else (merit, _under("best.", tensors))
+    return None if merit is None else (merit, under("best.", tensors))
 
 
 def _same_model(where: str, metadata: dict[str, str], model: Model) -> None:
@@ -89,7 +89,3 @@ def _same_settings(where: str, theirs: Settings, mine: Settings) -> None:
                 where, name, old, rule=f"the run to resume was asked for {new}",
                 fix="resume with the settings the run was started with, or choose another folder",
             )  # fmt: skip
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
