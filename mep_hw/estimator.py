@@ -21,7 +21,7 @@ from __future__ import annotations
 import cmath
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -142,7 +142,7 @@ class Continual(Estimator):
         options, before = substrate.backend.settle, free
         for _ in range(options.nudged_sweeps):
             # The weights may have moved since: nothing computed with the old ones may be reused.
-            start = replace(before, below=None, static=None)
+            start = before.bare()
             after = substrate.settle(inputs, Nudge(beta, target, sweeps=1), start)
             state = [torch.cat([a, b]) for a, b in zip(after.state, before.state, strict=True)]
             yield differences(substrate, state, [weight], inputs, free)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -50,6 +50,12 @@ class Settled:
     below: State | None = field(default=None, repr=False)
     static: list[Tensor | None] | None = field(default=None, repr=False)
     earlier: State | None = field(default=None, repr=False)
+    resume: object = field(default=None, repr=False)  # what the machine that settled it goes on from, if it is alike
+
+    def bare(self, state: State | None = None) -> Settled:
+        """The same state, or another one, as a start with nothing else to go on from, as when weights have changed."""
+        kept = self.state if state is None else list(state)
+        return replace(self, state=kept, energy=None, below=None, static=None, resume=None)
 
     @cached_property
     def residual(self) -> Tensor:

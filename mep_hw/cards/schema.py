@@ -77,6 +77,19 @@ class SettleOptions(Block):
     )
 
 
+class GpuOptions(Block):
+    """How the kernels of a GPU run."""
+
+    operands: Literal["fp32", "tf32", "bf16"] = Field(
+        description="number format in which products take their operands; states and sums are in compute.dtype"
+    )
+    path: Literal["auto", "fused", "graph"] = Field(
+        description="how phases settle: one kernel a phase, captured library products, or by the size of the batch"
+    )
+    fused_batch: int = Field(ge=1, description="largest batch that path auto gives to the fused kernel, in samples")
+    fused_width: int = Field(ge=1, description="widest layer that path auto gives to the fused kernel, in units")
+
+
 class TrainingDefaults(Block):
     """What `train` uses where the caller says nothing; chosen so that the backend trains well as it stands."""
 
@@ -166,6 +179,7 @@ class BackendCard(Card):
     write_modes: Annotated[tuple[WriteMode, ...], Field(strict=False)] = Field(
         min_length=1, description="ways in which this machine can change weights, the preferred one first"
     )
+    gpu: GpuOptions | None = Field(default=None, description="how kernels of a GPU run; null: this machine has none")
     registers: RegisterFormat | None = Field(
         default=None, description="number format of digital weights; null: that of compute.dtype"
     )

@@ -7,7 +7,6 @@ dropped feedback path, a wrong nudge or a stale weight shows in every state, wha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -39,7 +38,7 @@ def fixed_point(subject: Subject) -> Iterator[Finding]:
             nudge = run.nudge(1.0, -1.0)
             nudged = run.machine.settle(run.inputs, nudge, free)
             yield at_most(f"{p.name}{when}: the same for the nudged states", _step(run, nudged, nudge), bar)
-            again = run.machine.settle(run.inputs, None, _restarted(free, free.state))
+            again = run.machine.settle(run.inputs, None, free.bare())
             yield at_most(f"{p.name}{when}: change when the free state settles again", _distance(free, again), bar)
             for c in run.machine.model.trainable:
                 run.machine.write(c, run.machine.read(c) * 0.8)
@@ -54,7 +53,7 @@ def energy_falls(subject: Subject) -> Iterator[Finding]:
         free = run.machine.settle(run.inputs)
         generator = torch.Generator().manual_seed(2)
         shaken = [_shaken(value, n, p.model, generator) for n, value in enumerate(free.state)]
-        settled = run.machine.settle(run.inputs, None, _restarted(free, shaken))
+        settled = run.machine.settle(run.inputs, None, free.bare(shaken))
         before, after = (_energy(run.machine, state, run.inputs) for state in (shaken, settled.state))
         yield at_most(f"{p.name}: largest rise of E from a shaken state", float((after - before).max()), allowed)
         for what, trace in (("from a shaken state", settled.energy), ("from the machine's own start", free.energy)):
@@ -98,11 +97,6 @@ def _both_phases(run: Running, rows: slice) -> list[Tensor]:
     count = len(part.inputs)
     signs = [torch.stack(value.split(count), 1) for value in (*nudged.state, nudged.output)]
     return plain([*free.state, free.output, *signs])
-
-
-def _restarted(settled: Settled, state: State) -> Settled:
-    """A start that carries nothing but the state."""
-    return replace(settled, state=list(state), below=None, static=None, energy=None)
 
 
 def _distance(a: Settled, b: Settled) -> float:

@@ -7,7 +7,6 @@ one sweep, unless somebody changed weights in between, which then costs sweeps a
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -56,7 +55,7 @@ class HopfieldSource:
 
     def _hear(self, inputs: Tensor, free: Settled) -> None:
         state = [value.clone() for value in free.state]  # the caller may change the read-out in place
-        self.x, self.free = inputs.clone(), replace(free, state=state, below=None, static=None)
+        self.x, self.free = inputs.clone(), free.bare(state)
 
     def _target(self, target: Tensor, batch: int) -> Tensor:
         """(batch, outputs), floating."""

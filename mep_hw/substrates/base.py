@@ -33,10 +33,15 @@ class Substrate(ABC):
         seed: of every random number the machine draws.
 
     Raises:
-        CardError: the card asks for a torch device that this computer has not.
+        CardError: the card asks for a torch device that this computer has not, or for kernels that it has no use for.
     """
 
+    kernels = False  # whether the card's `gpu` block is of use to it
+
     def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
+        if backend.gpu is not None and not self.kernels:
+            rule, fix = "kernels of a GPU are of no use to this substrate", "leave the block out"
+            raise CardError(backend.origin, "gpu", rule=rule, fix=fix)
         self.model, self.backend, self.device = model, backend, device
         self.dtype: torch.dtype = getattr(torch, backend.compute.dtype)
         self.torch_device = torch.device(backend.compute.torch_device)
@@ -131,7 +136,7 @@ class Substrate(ABC):
             CapabilityError: the layer has none.
         """
         held = self._bias(layer)
-        self.biases[layer - 1] = self.tensor(values).reshape(held.shape)
+        held.copy_(self.tensor(values).reshape(held.shape))
 
     def apply_bias(self, layer: int, schedule: Schedule) -> Cost:
         """Execute `schedule` on the bias registers of layer `layer` (counted from 1)."""

@@ -16,7 +16,7 @@ from mep_hw.substrates.base import Substrate
 
 
 class Digital(Substrate):
-    """Weights in registers, and the products of both directions computed from them.
+    """Weights in registers, which change in place, and the products of both directions computed from them.
 
     Raises:
         CapabilityError: the card has an array, or registers that cannot hold the initial weights.
@@ -32,9 +32,10 @@ class Digital(Substrate):
     def apply(self, coupling: int, schedule: Schedule) -> Cost:
         changes = self.register_changes(schedule)
         self.check_shape(coupling, schedule)
+        weights = self.weights[coupling]
         for change in changes:
-            add_into_(self.weights[coupling], change)
-        self.weights[coupling] = self._held(coupling, self.weights[coupling])
+            add_into_(weights, change)
+        weights.copy_(self._held(coupling, weights))
         return predict(schedule, self.card_of(coupling), self.device)
 
     def read(self, coupling: int) -> Tensor:
@@ -46,7 +47,7 @@ class Digital(Substrate):
         Raises:
             CapabilityError: registers of the card's format cannot hold them; the old ones are kept.
         """
-        self.weights[coupling] = self._written(coupling, weights)
+        self.weights[coupling].copy_(self._written(coupling, weights))
         return Cost(cycles=1)
 
     def couple(self, c: int, source: Tensor, add: Tensor | None) -> Tensor:
