@@ -56,6 +56,10 @@ class DivergenceError(InputError):
     """Training left the finite or useful range; says what to lower and where the last good state is."""
 
 
+class JobError(InputError):
+    """The processes of one training job cannot work together, or one of them has ended."""
+
+
 class Notice(UserWarning):
     """Nothing is refused, but something is not as one might think; the command line prints it as one line."""
 

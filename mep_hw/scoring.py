@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.data import Data, one_hot
+from mep_hw.distributed import ALONE, Group
 from mep_hw.state import Settled
 from mep_hw.substrates.base import Substrate
 
@@ -53,16 +54,17 @@ class Samples:
         return cls(x, target.to(place), y.to(place) if data.labelled else None)
 
 
-def score(substrate: Substrate, samples: Samples) -> Score:
-    """Settle all samples freely."""
+def score(substrate: Substrate, samples: Samples, group: Group = ALONE) -> Score:
+    """Settle all samples freely; the processes of a job take turns with the batches, and all learn the score."""
     hits, total = 0, 0.0
-    for rows in batches(len(samples.x), BATCH):
+    for rows in batches(len(samples.x), BATCH)[group.rank :: group.size]:
         free = substrate.settle(samples.x[rows])
         total += float(substrate.model.loss.of(free.output, samples.target[rows]).sum())
         if samples.labels is not None:
             hits += int(correct(free, samples.labels[rows]).sum())
     count = len(samples.x)
-    return Score(None if samples.labels is None else hits / count, total / count)
+    figures = group.sum(torch.tensor([hits, total], dtype=torch.float64, device=samples.x.device)).tolist()
+    return Score(None if samples.labels is None else figures[0] / count, figures[1] / count)
 
 
 def correct(settled: Settled, labels: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from mep_hw import estimator as estimators
 from mep_hw import machine, rules
 from mep_hw.cards import BackendCard, DeviceCard
 from mep_hw.data import Source, as_data, check
+from mep_hw.distributed import ALONE, Group
 from mep_hw.errors import CheckpointError, DivergenceError, InputError, Notice
 from mep_hw.files import require_writable
 from mep_hw.from_torch import as_model
@@ -21,6 +22,7 @@ from mep_hw.progress import progress_bar
 from mep_hw.settings import resolve
 from mep_hw.training.loop import OnStep, train_epochs
 from mep_hw.training.run import Run
+from mep_hw.training.shares import require_sharable
 from mep_hw.training.step import TrainingStep
 
 
@@ -56,6 +58,7 @@ def train(
     control: bool = False,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    group: Group = ALONE,
     on_step: OnStep | None = None,
     progress: bool | None = None,
 ) -> Run:
@@ -87,12 +90,15 @@ def train(
         seed: of shuffling and of everything random in the machine; the model's weights have their own.
         control: train a copy once more with its hidden weights frozen and report its accuracy and loss beside.
         checkpoint: file to write after every epoch; `resume` goes on from it if it is there, to the same result.
+        group: the processes that every batch is shared out to, from `mep_hw.distributed.join`; all of them call `train`
+            with the same arguments and get the same run, and process 0 writes the checkpoint.
         on_step: called with a `StepInfo` after every step.
         progress: show a progress bar on stderr; None shows it on a terminal.
 
     Raises:
         InputError: anything wrong with model, data, cards or settings, found before the first step.
         DivergenceError: the loss left the useful range; says what to lower.
+        JobError: another process of the group has ended, or processes hold different weights.
     """
     card, device_card = machine.cards(backend, device)
     source = as_data(data)
@@ -112,19 +118,21 @@ def train(
         raise InputError("train", "label_smoothing", settings.label_smoothing, rule=rule_broken, fix=fix)
     how = rules.make(
         settings.rule, momentum=settings.momentum, weight_decay=settings.weight_decay, rank=settings.rank,
-        error_feedback=settings.error_feedback, clip=settings.clip,
+        error_feedback=settings.error_feedback, clip=settings.clip, group=group,
     )  # fmt: skip
     estimate = estimators.make(settings.estimator, settings.beta)
     card = machine.fixed_sweeps(card, settings.free_sweeps, settings.nudged_sweeps)
     card = machine.minimising(card, settings.minimise)
-    path = _checkpoint_path(checkpoint, resume)
+    require_sharable(group, card, settings)
+    path = _checkpoint_path(checkpoint, resume, writes=group.rank == 0)
+    progress = progress if group.rank == 0 else False
     initial = copy.deepcopy(model) if control else None
 
     def fill(run: Run, frozen: list[int], path: Path | None, watch: OnStep | None) -> None:
         with machine.build(run.model, card, device_card, settings.seed) as substrate:
             step = TrainingStep(
                 substrate, estimate, how, lr=settings.lr, bias_lr=settings.bias_lr,
-                bound=settings.spectral_bound, method=settings.spectral_method, frozen=frozen,
+                bound=settings.spectral_bound, method=settings.spectral_method, frozen=frozen, group=group,
             )  # fmt: skip
             train_epochs(run, step, source, path, resume, watch)
 
@@ -142,7 +150,7 @@ def train(
     return run
 
 
-def _checkpoint_path(checkpoint: str | Path | None, resume: bool) -> Path | None:
+def _checkpoint_path(checkpoint: str | Path | None, resume: bool, writes: bool) -> Path | None:
     if checkpoint is None:
         if resume:
             raise CheckpointError(
@@ -150,7 +158,8 @@ def _checkpoint_path(checkpoint: str | Path | None, resume: bool) -> Path | None
             )
         return None
     path = Path(checkpoint)
-    require_writable(path.parent)
+    if writes:
+        require_writable(path.parent)
     if path.exists() and not resume:
         raise CheckpointError(
             str(path), rule="already exists and would be overwritten", fix="resume it, or choose another folder"

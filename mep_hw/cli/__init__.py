@@ -23,7 +23,8 @@ from mep_hw.cli.gradcheck import gradcheck
 from mep_hw.cli.schedule import schedule
 from mep_hw.cli.study import study
 from mep_hw.cli.train import train
-from mep_hw.errors import InputError, Notice
+from mep_hw.distributed import in_job
+from mep_hw.errors import InputError, JobError, Notice
 
 BAD_INPUT = 2
 
@@ -52,6 +53,9 @@ def root(ctx: typer.Context, version: Version = False) -> None:
     torch.set_num_threads(1)  # where a command has no --threads; small layers only get slower with more
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
+    elif ctx.invoked_subcommand != "train" and in_job():
+        rule, fix = "would be done by every process of this job alike", "start it without torchrun"
+        raise JobError(f"mep-hw {ctx.invoked_subcommand}", rule=rule, fix=fix)
 
 
 app.command(

@@ -2,12 +2,17 @@
 
 The folder of --out is made when training starts and removed again when nothing came to lie in it. Ctrl-C is not a
 failure: the checkpoint of the last whole epoch stays, and --resume goes on from it to the same result.
+
+Started by `torchrun`, the processes of a job train together; process 0 alone writes and reports. When one of them ends,
+`torchrun` stops the others by SIGTERM, if the lost connection has not already done so.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +21,11 @@ import torch
 import typer
 
 import mep_hw
+from mep_hw.cards import load_backend
 from mep_hw.cli import models, output
 from mep_hw.cli.options import TrainOptions, with_flags
-from mep_hw.errors import InputError
+from mep_hw.distributed import ALONE, Group, Job, join
+from mep_hw.errors import InputError, Notice
 from mep_hw.training.run import Run
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -36,28 +43,31 @@ def train(options: TrainOptions, as_json: bool) -> None:
         raise InputError("train", "resume", True, rule="needs the folder of the run to go on", fix="give --out DIR")
     out = None if options.out is None else Path(options.out).expanduser()
     checkpoint = None if out is None else out / CHECKPOINT
+    group = join(load_backend(options.backend).compute.torch_device)
     try:
-        with _removed_if_empty(out):
-            run = start(options, checkpoint)
-            if out is not None:
+        with _stopped_by_torchrun(group), _removed_if_empty(out if group.rank == 0 else None):
+            run = start(options, checkpoint, group)
+            if out is not None and group.rank == 0:
                 run.save(out)
     except KeyboardInterrupt:
         kept = checkpoint is not None and checkpoint.exists()
         note = f"; the last whole epoch is in {checkpoint}, go on with --resume" if kept else ""
         print(f"mep-hw: interrupted{note}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+    if group.rank > 0:
+        return
     if as_json:
         output.print_json(run.as_dict())
     else:
         _report(run, out)
 
 
-def start(options: TrainOptions, checkpoint: Path | None) -> Run:
+def start(options: TrainOptions, checkpoint: Path | None, group: Group = ALONE) -> Run:
     """Build the model that `options` names and train it."""
     torch.set_num_threads(options.threads)
     text = options.model or MODELS.get(options.data, DEFAULT_MODEL)
     model = models.build(text, seed=options.seed, cost=options.cost, activation=options.activation)
-    return mep_hw.train(model, checkpoint=checkpoint, **options.model_dump(exclude=OWN))
+    return mep_hw.train(model, checkpoint=checkpoint, group=group, **options.model_dump(exclude=OWN))
 
 
 def _report(run: Run, out: Path | None) -> None:
@@ -84,3 +94,25 @@ def _removed_if_empty(folder: Path | None) -> Generator[None]:
             if os.path.isdir(path) and not os.listdir(path):
                 path.rmdir()
         raise
+
+
+@contextmanager
+def _stopped_by_torchrun(group: Group) -> Generator[None]:
+    """Turn SIGTERM into the error of a lost process, and leave notices to process 0; nothing in a job of one."""
+    if not isinstance(group, Job):
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise group.lost("SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    if group.rank > 0:
+        warnings.simplefilter("ignore", Notice)
+    try:
+        yield
+    except BaseException:
+        before = signal.SIG_IGN  # it would come while the reason is being told
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

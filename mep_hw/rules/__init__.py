@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypedDict
 
+from mep_hw.distributed import ALONE, Group
 from mep_hw.errors import InputError
 from mep_hw.rules.adam import Adam as Adam
 from mep_hw.rules.base import Memory as Memory
@@ -48,12 +49,14 @@ def make(
     rank: int | None = None,
     error_feedback: bool | None = None,
     clip: float | None = None,
+    group: Group = ALONE,
 ) -> Rule:
     """The rule called `name`. Decay is L2 for sgd and adam and decoupled for the others, as their authors have it.
 
     Args:
         rank, error_feedback: of rule dion; None takes its defaults.
         clip: largest length of a contrast; None does not clip.
+        group: the job of several processes that the rule will work in.
 
     Raises:
         InputError: no rule has this name, or it has no use for an argument that was given.
@@ -74,7 +77,10 @@ def make(
         "sgd": lambda: Sgd(momentum=momentum, weight_decay=weight_decay),
         "adam": lambda: Adam(beta1=momentum, weight_decay=weight_decay),
         "muon": lambda: Muon(momentum=momentum),
-        "dion": lambda: Dion(rank=rank, momentum=momentum, feedback=error_feedback is not False),
+        # The length of a contrast is known of whole ones only, and then there is nothing left for Dion to sum.
+        "dion": lambda: Dion(
+            rank=rank, momentum=momentum, feedback=error_feedback is not False, group=ALONE if clip else group
+        ),
         "natural": lambda: Natural(momentum=momentum),
         "hebbian": Hebbian,
     }

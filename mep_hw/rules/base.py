@@ -26,6 +26,7 @@ class Rule(ABC):
 
     needs_weights: `step` wants the present weights, which some machines must pay to read.
     needs_states: `step` wants the states behind the contrast.
+    reduces: `step` wants this process's share of the contrast and sums over processes what it makes of it.
     local: the update is applied product by product, as the samples come, where a machine can.
     bias_lr: learning rate for the rule of `for_biases` where it is another one; None: the coupling's own.
     """
@@ -33,6 +34,7 @@ class Rule(ABC):
     name: str
     needs_weights: bool = False
     needs_states: bool = False
+    reduces: bool = False
     local: bool = False
     bias_lr: float | None = None
 
@@ -63,6 +65,10 @@ class Rule(ABC):
         """The rule for biases: this one, unless it is made for matrices."""
         return self
 
+    def together(self, memory: Memory) -> Memory:
+        """The memory as all processes of a job can go on with it; only a rule that `reduces` has parts to join."""
+        return memory
+
 
 @dataclass(frozen=True)
 class Wrapper(Rule):
@@ -83,6 +89,10 @@ class Wrapper(Rule):
         return self.rule.needs_states
 
     @property
+    def reduces(self) -> bool:  # type: ignore[override]
+        return self.rule.reduces
+
+    @property
     def local(self) -> bool:  # type: ignore[override]
         return self.rule.local
 
@@ -92,6 +102,10 @@ class Wrapper(Rule):
 
     def for_biases(self) -> Rule:
         return self.rule.for_biases()
+
+    def together(self, memory: Memory) -> Memory:
+        joined = self.rule.together(under("rule.", memory))
+        return memory | {f"rule.{key}": value for key, value in joined.items()}
 
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         return {f"rule.{key}": value for key, value in self.rule.init(shape, generator, dtype).items()}

@@ -7,6 +7,12 @@
 The update is an `OuterSum` of rank r, which is r addressing cycles of an array; an `OuterSum` contrast enters through
 its factors and is never formed. One power iteration a step is enough while M changes slowly; the first steps work in a
 random subspace. Without feedback all of M decays instead, and what the r directions miss is forgotten with it.
+
+In a job of several processes each keeps a momentum M_i of its own shares of the contrasts; M is their mean. Only the
+factors are summed, r (out + in) numbers a step, as all else is linear in M:
+
+    P = orth(mean_i (M_i + contrast_i) Q),   R_i = (M_i + contrast_i)^T P,   R = mean_i R_i
+    M_i <- M_i + contrast_i - (1 - momentum) P R_i^T
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mep_hw.distributed import ALONE, Group
 from mep_hw.errors import InputError
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.ranges import BELOW_ONE, COUNT, SHARE, require, require_one_of
@@ -28,7 +35,7 @@ from mep_hw.state import LocalStates
 
 @dataclass(frozen=True)
 class Dion(Rule):
-    """rank >= 1, or fraction in (0, 1] of the smaller side (rounded up); momentum in [0, 1).
+    """rank >= 1, or fraction in (0, 1] of the smaller side (rounded up); momentum in [0, 1); `group`: of the job.
 
     Raises:
         InputError: a number out of range, both rank and fraction, or an unknown scale.
@@ -39,6 +46,7 @@ class Dion(Rule):
     momentum: float = 0.95
     feedback: bool = True
     scale: str = "spectral"
+    group: Group = ALONE
     name = "dion"
     bias_lr = BIAS_LR
 
@@ -51,6 +59,10 @@ class Dion(Rule):
             require("rule dion", "fraction", self.fraction, SHARE, "0.25 is a good start")
         require("rule dion", "momentum", self.momentum, BELOW_ONE, "0.95 is usual")
         require_one_of("rule dion", "scale", self.scale, SCALES, "use spectral")
+
+    @property
+    def reduces(self) -> bool:  # type: ignore[override]
+        return self.group.size > 1
 
     def width(self, shape: tuple[int, ...]) -> int:
         """The rank r for weights of this shape."""
@@ -75,15 +87,18 @@ class Dion(Rule):
     ) -> tuple[Update, Memory]:
         m, q = memory["m"].flatten(1), memory["q"]
         new = contrast if isinstance(contrast, OuterSum) else contrast.flatten(1)
-        p = _orthonormal(_times(m, new, q))
-        r = _times(m.T, new.transposed() if isinstance(new, OuterSum) else new.T, p)
-        columns, real = _unit(r)
+        p = _orthonormal(self.group.mean(_times(m, new, q)))
+        own = _times(m.T, new.transposed() if isinstance(new, OuterSum) else new.T, p)
+        columns, real = _unit(self.group.mean(own))
         kept = torch.where(real, columns, q)  # a direction that M lacks is looked for again from where it was
         update = OuterSum(p, columns * real, lr * scale(self.scale, tuple(memory["m"].shape)))
-        return update, {"m": self._remember(m, new, p, r).view_as(memory["m"]), "q": kept}
+        return update, {"m": self._remember(m, new, p, own).view_as(memory["m"]), "q": kept}
 
     def for_biases(self) -> Rule:
         return Adam()
+
+    def together(self, memory: Memory) -> Memory:
+        return memory | {"m": self.group.mean(memory["m"])}
 
     def _remember(self, m: Tensor, new: Tensor | OuterSum, p: Tensor, r: Tensor) -> Tensor:
         """M + contrast, decayed in the directions that were applied, or everywhere without feedback."""

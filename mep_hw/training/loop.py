@@ -2,6 +2,9 @@
 
 Divergence is judged on the training loss. A loss that is not finite, or an epoch whose mean is several times that of a
 read-out that always answers zero, stops the run; the checkpoint of the last good epoch stays.
+
+In a job of several processes each settles its share of every batch (`mep_hw.training.shares`); all see the same sums
+and decide alike, and process 0 alone writes.
 """
 
 from __future__ import annotations
@@ -16,13 +19,15 @@ from pathlib import Path
 import torch
 
 from mep_hw.data import Data
-from mep_hw.errors import DivergenceError, Notice
+from mep_hw.errors import DivergenceError, JobError, Notice
 from mep_hw.schedule import Cost
 from mep_hw.scoring import Samples, batches, correct, score
 from mep_hw.settings import Settings
 from mep_hw.substrates.base import Substrate
 from mep_hw.training import checkpoint as checkpoints
+from mep_hw.training import replicas
 from mep_hw.training.run import Row, Run
+from mep_hw.training.shares import Share
 from mep_hw.training.step import TrainingStep
 
 HOPELESS = 4.0  # times the loss of a read-out that answers zero
@@ -33,6 +38,7 @@ LOOK_EVERY = 5  # steps between two looks at the loss, each of which waits for t
 class StepInfo:
     """What `on_step` is told after every step: position, share of the full learning rate, mean loss and free sweeps.
 
+    loss, free_sweeps: in a job of several processes, of the samples that this one settled.
     cost: of all changes of weights so far, without those of biases.
     machine: as the step left it; its `store` brings weights and biases into the model, to look at.
     """
@@ -53,8 +59,25 @@ OnStep = Callable[[StepInfo], None]
 def train_epochs(
     run: Run, step: TrainingStep, data: Data, path: Path | None, resume: bool, on_step: OnStep | None
 ) -> None:
-    """Train from where `run` stands to `settings.epochs`, filling in its history, cost and test results."""
-    settings, machine = run.settings, step.substrate
+    """Train from where `run` stands to `settings.epochs`, filling in its history, cost and test results.
+
+    Raises:
+        DivergenceError: the loss left the useful range.
+        JobError: another process has ended, or processes hold different weights.
+    """
+    try:
+        _train_epochs(run, step, data, path, resume, on_step)
+    except JobError as error:
+        if path is None or not path.exists():
+            raise
+        kept = f"{error.fix} with resume; the last whole epoch is in {path}"
+        raise JobError(error.where, rule=error.rule, fix=kept) from error
+
+
+def _train_epochs(
+    run: Run, step: TrainingStep, data: Data, path: Path | None, resume: bool, on_step: OnStep | None
+) -> None:
+    settings, machine, group = run.settings, step.substrate, step.group
     mean = data.x.mean(0)
     part, held_x, held_y = "test", data.test_x, data.test_y
     if settings.validation:
@@ -67,11 +90,14 @@ def train_epochs(
         run.model.offset = mean
     train = Samples.of(data.x, data.y, data, machine, settings.label_smoothing)
     held = Samples.of(held_x, held_y, data, machine)
+    replicas.check("start", run, step, [train.x, train.target])
     hopeless = HOPELESS * float(run.model.loss.of(torch.zeros_like(train.target), train.target).mean())
     for epoch in range(len(run.history) + 1, settings.epochs + 1):
         started = time.perf_counter()
         row = _epoch(settings, step, train, epoch, hopeless, path, on_step)
-        found = score(machine, held) if len(held.x) else None
+        step.together()
+        replicas.check(f"went through epoch {epoch}, and end", run, step)
+        found = score(machine, held, group) if len(held.x) else None
         if found is not None:
             row |= {f"{part}_accuracy": found.accuracy, f"{part}_loss": found.loss}
         seconds = time.perf_counter() - started
@@ -80,7 +106,7 @@ def train_epochs(
         if settings.validation and found is not None and (best is None or found.merit > best[0]):
             machine.store()
             best = found.merit, {name: value.clone() for name, value in run.model.tensors().items()}
-        if path is not None:
+        if path is not None and group.rank == 0:
             checkpoints.save(path, run, step, best)
     machine.store()
     run.cost = step.cost
@@ -107,27 +133,29 @@ def _epoch(
 ) -> Row:
     parts = batches(len(train.x), settings.batch_size, settings.seed * 1_000_003 + epoch)
     total = torch.zeros((), dtype=torch.float64, device=train.x.device)
-    hits = torch.zeros((), dtype=torch.int64, device=train.x.device)
-    sweeps = torch.zeros((), dtype=torch.float64, device=train.x.device)
-    factor, free, first = 0.0, None, torch.zeros_like(total)
+    hits, sweeps, first = torch.zeros_like(total), torch.zeros_like(total), torch.zeros_like(total)
+    factor, free = 0.0, None
     for number, rows in enumerate(parts):
         # The middle of the step's interval: with a warm-up the very first step would otherwise do nothing.
         factor = lr_factor(settings, epoch, (number + 0.5) / len(parts))
-        target = train.target[rows]
-        free = step(train.x[rows], target, factor)
+        share = Share.of(step.group, len(rows))
+        own, mine = slice(share.own), share.rows(rows)
+        target = train.target[mine]
+        free = step(train.x[mine], target, factor, share)
         loss = step.substrate.model.loss.of(free.output, target)
-        total += loss.sum()
+        total += loss[own].sum()
         if epoch == 1 and number == 0:
-            first += loss.mean()
+            first += loss[own].sum() / len(rows)
         if train.labels is not None:
-            hits += correct(free, train.labels[rows]).sum()
-        sweeps += free.sweeps.sum()
+            hits += correct(free, train.labels[mine])[own].sum()
+        sweeps += free.sweeps[own].sum()
         if on_step is not None:
             mean_sweeps = float(free.sweeps.double().mean())
             place, machine = (epoch, number + 1, len(parts)), step.substrate
             on_step(StepInfo(*place, factor, float(loss.mean()), mean_sweeps, step.cost, machine))
-        if number % LOOK_EVERY == 0 and not math.isfinite(float(total)):
+        if number % LOOK_EVERY == 0 and not math.isfinite(float(step.group.sum(total))):
             break
+    total, first, hits, sweeps = step.group.sum(torch.stack([total, first, hits, sweeps]))
     mean = float(total) / len(train.x)
     limit = max(hopeless, float(first))  # a machine with broken cells starts far off, and learns all the same
     if not math.isfinite(mean) or mean > limit:
@@ -143,7 +171,7 @@ def _epoch(
         "train_loss": mean,
         "train_accuracy": None if train.labels is None else int(hits) / len(train.x),
         "free_sweeps": float(sweeps) / len(train.x),
-        "residual": 0.0 if free is None else float(free.residual.max()),
+        "residual": 0.0 if free is None else float(step.group.largest(free.residual.max())),
     }
     if bound is not None:
         row["bound_directions"] = bound[0]
@@ -174,5 +202,5 @@ def _finish(run: Run, step: TrainingStep, data: Data, best: checkpoints.Best | N
             if bias is not None:
                 step.substrate.write_bias(layer, bias)
     if data.has_test:
-        found = score(step.substrate, Samples.of(data.test_x, data.test_y, data, step.substrate))
+        found = score(step.substrate, Samples.of(data.test_x, data.test_y, data, step.substrate), step.group)
         run.test_accuracy, run.test_loss = found.accuracy, found.loss

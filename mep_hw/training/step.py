@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mep_hw.compiler import registers
 from mep_hw.contrast import Contrast
+from mep_hw.distributed import ALONE, Group
 from mep_hw.errors import DivergenceError, InputError, Notice
 from mep_hw.estimator import Continual, Estimator
 from mep_hw.outersum import Update, checksum
@@ -26,6 +27,7 @@ from mep_hw.schedule import Cost
 from mep_hw.state import Settled
 from mep_hw.substrates.base import Substrate
 from mep_hw.training.owed import Owed
+from mep_hw.training.shares import Share
 
 
 class TrainingStep:
@@ -39,6 +41,7 @@ class TrainingStep:
         bound: spectral norm that couplings between hidden layers may reach; None leaves them free.
         method: how the bound is kept, see `mep_hw.rules.spectral`.
         frozen: couplings that are left alone, with the biases of the layers they feed.
+        group: the processes that each batch is shared out to.
 
     Raises:
         InputError: the rule keeps a memory over steps, which continual EP's many small updates would distort.
@@ -55,8 +58,9 @@ class TrainingStep:
         bound: float | None = None,
         method: str = "hammer",
         frozen: Collection[int] = (),
+        group: Group = ALONE,
     ) -> None:
-        self.substrate, self.estimator, self.method = substrate, estimator, method
+        self.substrate, self.estimator, self.method, self.group = substrate, estimator, method, group
         model = substrate.model
         fed = {model.couplings[c].target for c in frozen}
         self.couplings = [c for c in model.trainable if c not in frozen]
@@ -88,8 +92,11 @@ class TrainingStep:
         self.rules[key] = rule
         self.memory[key] = rule.init(shape, self.substrate.generator, self.substrate.dtype)
 
-    def __call__(self, inputs: Tensor, target: Tensor, factor: float = 1.0) -> Settled:
+    def __call__(self, inputs: Tensor, target: Tensor, factor: float = 1.0, share: Share | None = None) -> Settled:
         """Train on one batch, (batch, *input_shape) and (batch, outputs), at `factor` times the full learning rate.
+
+        Args:
+            share: which part of the batch is given, in a job of several processes; None: all of it.
 
         Returns the free phase, settled before any update.
 
@@ -99,13 +106,16 @@ class TrainingStep:
         free: Settled | None = None
         for contrast in self.estimator.contrasts(self.substrate, inputs, target):
             free = contrast.free
-            self._apply(contrast, inputs, factor)
+            self._apply(contrast, inputs, factor, share or Share.of(ALONE, len(inputs)))
         assert free is not None  # every estimator yields at least once
         return free
 
-    def _apply(self, contrast: Contrast, inputs: Tensor, factor: float) -> None:
+    def _apply(self, part: Contrast, inputs: Tensor, factor: float, share: Share) -> None:
         substrate, model = self.substrate, self.substrate.model
-        _require_finite("contrast", (*contrast.weights, *contrast.biases))
+        contrast = share.whole(part, {c: self.rules[f"weights.{c}"] for c in self.couplings}, self.layers)
+        # Of a rule that reduces, each process has a share only, and all have to refuse it if one does.
+        among = self.group if any(rule.reduces for rule in self.rules.values()) else ALONE
+        _require_finite("contrast", (*contrast.weights, *contrast.biases), among)
         updates: dict[str, Update] = {}
         new: dict[str, Memory] = {}
         for c in self.couplings:
@@ -113,7 +123,7 @@ class TrainingStep:
             assert measured is not None  # trainable couplings always have one
             rule, lr = self.rules[key], self.lr[model.couplings[c].target - 1] * factor
             held = substrate.read(c) if rule.needs_weights else None
-            states = contrast.states(substrate, c, inputs) if rule.needs_states else None
+            states = share.states(contrast.states(substrate, c, inputs)) if rule.needs_states else None
             updates[key], new[key] = rule.step(measured, self.memory[key], lr=lr, weights=held, states=states)
         for n in self.layers:
             measured, key = contrast.biases[n - 1], f"biases.{n}"
@@ -133,6 +143,10 @@ class TrainingStep:
             self.cost += self.owed[c].execute(schedule)
         for n in self.layers:
             substrate.apply_bias(n, registers(updates[f"biases.{n}"]))
+
+    def together(self) -> None:
+        """Join what the rules' memories of all processes hold of each; from here every process can stand for all."""
+        self.memory = {key: self.rules[key].together(memory) for key, memory in self.memory.items()}
 
     def hammered(self) -> tuple[int, bool] | None:
         """Outer products that the spectral bound has written so far, and whether it held after the last step.
@@ -154,9 +168,9 @@ def _per_layer(lr: float | Sequence[float], depth: int) -> list[float]:
     return values
 
 
-def _require_finite(what: str, values: Iterable[Update | None]) -> None:
+def _require_finite(what: str, values: Iterable[Update | None], group: Group = ALONE) -> None:
     parts = [checksum(value) for value in values if value is not None]
-    if not math.isfinite(torch.stack(parts).sum().item()):  # one number, so that one read-back decides
+    if not math.isfinite(group.sum(torch.stack(parts).sum()).item()):  # one number, so that one read-back decides
         raise DivergenceError(
             "train", what, "nan", rule="is not finite, so the step was refused and no weight was changed",
             fix="lower lr, momentum or beta",

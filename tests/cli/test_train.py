@@ -102,7 +102,7 @@ def test_the_default_model_fits_the_data(capsys: pytest.CaptureFixture[str], mon
 
 def test_every_argument_of_train_is_an_option() -> None:
     mine = TrainOptions.model_fields.keys() - OWN
-    theirs = inspect.signature(mep_hw.train).parameters.keys() - {"model", "checkpoint", "on_step", "progress"}
+    theirs = inspect.signature(mep_hw.train).parameters.keys() - {"model", "checkpoint", "group", "on_step", "progress"}
     assert mine == theirs
     defaults = {name: info.default for name, info in TrainOptions.model_fields.items() if name in mine - {"data"}}
     assert defaults == {n: p.default for n, p in inspect.signature(mep_hw.train).parameters.items() if n in defaults}
