@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -96,7 +97,7 @@ class Job(Group):
 
     def lost(self, reason: str) -> JobError:
         """What to raise when the others cannot be reached any more."""
-        first = reason.strip().partition("\n")[0]
+        first = re.sub(r"^\[\S+\] ", "", reason.strip()).partition("\n")[0].partition(". ")[0]  # without torch's file
         return JobError(
             f"process {self.rank} of {self.size}", fix="start the job again",
             rule=f"another process of this job ended or does not answer ({first})",

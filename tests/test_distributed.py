@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,12 +18,10 @@ import torch
 from command import call
 from jobs import CASES, FAULTS, told, trained
 
-from mep_hw.cards import load_backend
+from mep_hw.cli.train import stopped_by_torchrun
 from mep_hw.distributed import ALONE, Job, join
-from mep_hw.errors import CapabilityError, JobError
+from mep_hw.errors import JobError
 from mep_hw.files import read_tensors
-from mep_hw.settings import resolve
-from mep_hw.training.shares import Share, require_sharable
 
 FILES = {"checkpoint.safetensors", "run.json", "history.csv", "curve.png"}
 ROUNDING = 1e-9  # relative; a sample more or less is a matter of 1e-2
@@ -107,50 +106,6 @@ def epochs_in(path: Path) -> int:
     return len(json.loads(read_tensors(path)[1]["history"]))
 
 
-class Pretended(Job):
-    """One of three processes, without the others."""
-
-    def __init__(self, rank: int = 0, place: str = "cpu") -> None:
-        super().__init__(rank, 3, place)
-
-
-@pytest.mark.parametrize(
-    ("backend", "options", "message"),
-    [
-        ("crossbar", {}, "write_modes = row, outer, cell: 3 processes would be as many arrays"),
-        (
-            "cpu",
-            {"estimator": "random_sign"},
-            "estimator = random_sign: draws a sign for every sample of a whole batch",
-        ),
-        ("cpu", {"estimator": "continual"}, "estimator = continual: updates weights after every sweep until"),
-        ("cpu", {"batch_size": 2}, "batch_size = 2: must be at least the number of processes, 3; use a larger batch"),
-    ],
-)
-def test_what_processes_cannot_share_is_refused(backend: str, options: dict[str, object], message: str) -> None:
-    chosen = load_backend(backend)
-    require_sharable(ALONE, chosen, resolve(chosen, **options))
-    with pytest.raises(CapabilityError) as caught:
-        require_sharable(Pretended(), chosen, resolve(chosen, **options))
-    assert message in str(caught.value)
-
-
-def test_a_job_is_for_one_kind_of_torch_device() -> None:
-    chosen = load_backend("cpu")
-    with pytest.raises(CapabilityError, match="torch_device = cpu: 3 processes were joined to sum on cuda"):
-        require_sharable(Pretended(place="cuda"), chosen, resolve(chosen))
-
-
-@pytest.mark.parametrize("batch", [1, 2, 3, 4, 8, 64])
-def test_shares_cover_a_batch_once_and_in_order(batch: int) -> None:
-    shares = [Share.of(Pretended(rank), batch) for rank in range(3)]
-    rows = torch.arange(batch)
-    assert torch.cat([share.rows(rows)[: share.own] for share in shares]).equal(rows)
-    assert max(share.own for share in shares) - min(share.own for share in shares) <= 1
-    assert sum(share.weight for share in shares) == pytest.approx(3)
-    assert all(len(share.rows(rows)) for share in shares)  # one without samples settles a stand-in
-
-
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
@@ -193,6 +148,20 @@ def test_without_torchrun_or_with_one_process_there_is_no_job(monkeypatch: pytes
     assert join() is ALONE
     set_only(monkeypatch, {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"})
     assert join() is ALONE
+
+
+def test_a_stop_by_torchrun_is_told_and_not_repeated() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(JobError, match=r"process 1 of 2: another process of this job ended .* \(SIGTERM\)"):
+            with stopped_by_torchrun(Job(1, 2, "cpu")):
+                signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # while the error is being printed
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with stopped_by_torchrun(Job(1, 2, "cpu")):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_other_commands_are_for_one_process(

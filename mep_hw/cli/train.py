@@ -45,7 +45,7 @@ def train(options: TrainOptions, as_json: bool) -> None:
     checkpoint = None if out is None else out / CHECKPOINT
     group = join(load_backend(options.backend).compute.torch_device)
     try:
-        with _stopped_by_torchrun(group), _removed_if_empty(out if group.rank == 0 else None):
+        with stopped_by_torchrun(group), _removed_if_empty(out if group.rank == 0 else None):
             run = start(options, checkpoint, group)
             if out is not None and group.rank == 0:
                 run.save(out)
@@ -97,7 +97,7 @@ def _removed_if_empty(folder: Path | None) -> Generator[None]:
 
 
 @contextmanager
-def _stopped_by_torchrun(group: Group) -> Generator[None]:
+def stopped_by_torchrun(group: Group) -> Generator[None]:
     """Turn SIGTERM into the error of a lost process, and leave notices to process 0; nothing in a job of one."""
     if not isinstance(group, Job):
         yield
