@@ -54,6 +54,7 @@ NAMED = re.compile(r"# ([\w-]+\.(?:py|yaml))\n")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 INLINE = re.compile(r"`((?:mep-hw|python -m mep_hw)(?: [^`]*)?)`")
 RUNNERS = ("mep-hw", "python -m mep_hw")
+TORCHRUN = re.compile(r"^torchrun .*-m mep_hw")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def commands() -> Iterator[tuple[Page, str]]:
     for page in ALL:
         lines = [line for body in page.blocks("sh") for line in body.splitlines()]
         for line in (*lines, *INLINE.findall(BLOCK.sub("", page.text))):
+            line = TORCHRUN.sub("mep-hw", line)
             if line.startswith(RUNNERS) and not re.search(r"\b[A-Z]{4,}\b", line):
                 yield page, line.partition("  #")[0].strip()
 
@@ -146,7 +148,7 @@ def trained(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
     def reached(*args: Any, **options: Any) -> None:
         signature.bind(*args, **options)
-        own = {"device", "data", "checkpoint", "resume", "control", "backend"}
+        own = {"device", "data", "checkpoint", "resume", "group", "control", "backend"}
         card = load_backend(options["backend"])
         settings = resolve(card, **{name: value for name, value in options.items() if name not in own})
         assert settings.rule in RULES and settings.estimator in ESTIMATORS

@@ -59,6 +59,10 @@ def one_error_hurts(base: float, _spread: float, spread: float, _offset: float, 
     return base > 0.88 and spread > base - 0.04 and offset < 0.6
 
 
+def several_agree(two: float, one: float, difference: float) -> bool:
+    return two == one > 0.85 and difference < 1e-6
+
+
 def executed_as_expected(expected: float, executed: float) -> bool:
     return 0.2 < expected < 0.4 and abs(executed / expected - 1) < 0.25
 
@@ -75,6 +79,7 @@ BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
     "torch_optimizer.py": (["test accuracy with backprop ", "test accuracy with ep "], both_modes_learn),
     "nonidealities.py": (["no error: ", "step-spread ", "phase-offset "], one_error_hurts),
     "fit_device.py": (["dw_min true "], fitted),
+    "two_processes.py": (["test accuracy in two ", "largest difference of a weight "], several_agree),
     "rules.py": (["muon ", "dion "], rules_differ),
     "watch_settling.py": (["energy fell by ", "largest rise "], falls),
 }
