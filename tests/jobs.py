@@ -38,6 +38,7 @@ CASES: dict[str, dict[str, Any]] = {
     "hebbian": {"rule": "hebbian", "lr": 0.01},
     "contour": {"rule": "sgd", "lr": 0.05, "estimator": "holomorphic", "activation": "sigmoid"},
     "targets": {"rule": "adam", "lr": 0.01, "real": True, "backend": "reference"},
+    "registers": {"rule": "adam", "lr": 0.01, "registers": True},  # changes are rounded at random
     "conv": {"rule": "dion", "lr": 0.01, "rank": 2, "conv": True},
     "conv-natural": {"rule": "natural", "lr": 0.01, "conv": True},
 }
@@ -47,7 +48,7 @@ FAULTS = ("seeds", "drift", "samples")  # processes that do not agree
 def trained(name: str, group: Group = ALONE, fault: str = "") -> mep_hw.Run:
     """Two epochs of a case, in float64 so that only rounding differs."""
     options = {"backend": "cpu"} | CASES[name]
-    conv, real, activation = (options.pop(key, None) for key in ("conv", "real", "activation"))
+    conv, real, activation, coarse = (options.pop(k, None) for k in ("conv", "real", "activation", "registers"))
     generator = torch.Generator().manual_seed(7 + (group.rank if fault == "samples" else 0))
     x = torch.rand(SAMPLES + 20, 1, 6, 6, generator=generator, dtype=torch.float64)
     y = torch.randint(3, (len(x),), generator=generator)
@@ -65,7 +66,8 @@ def trained(name: str, group: Group = ALONE, fault: str = "") -> mep_hw.Run:
             weights[0, 0] = torch.nextafter(weights[0, 0], weights.new_tensor(9.0))  # by the last bit
             info.machine.write(0, weights)
 
-    backend = card(options.pop("backend"), compute__dtype="float64")
+    registers = {"bits": 12, "step": 1 / 512} if coarse else None
+    backend = card(options.pop("backend"), compute__dtype="float64", registers=registers)
     return mep_hw.train(
         model, ((x[:SAMPLES], y[:SAMPLES]), (x[SAMPLES:], y[SAMPLES:])), backend=backend, epochs=2, batch_size=BATCH,
         seed=group.rank if fault == "seeds" else 3, group=group, on_step=drift, **options,

@@ -29,11 +29,12 @@ def check(when: str, run: Run, step: TrainingStep, data: Iterable[Tensor] = ()) 
     if group.size == 1:
         return
     told = f"{run.settings.model_dump_json()} {run.model.spec.as_dict()} {len(run.history)}"
+    memories = [*step.memory.values(), *(owed.tensors() for owed in step.owed.values())]
     parts = {
         "settings or epochs done": zlib.crc32(told.encode()),
         "training samples": _checksum(data),
         "weights or random state": _checksum(step.substrate.snapshot().values()),
-        "memories of the rule": _checksum(value for memory in step.memory.values() for value in memory.values()),
+        "memories of the rule": _checksum(value for memory in memories for value in memory.values()),
     }
     mine = torch.tensor(list(parts.values()), device=step.substrate.torch_device)
     high, low = group.largest(torch.cat([mine, -mine])).chunk(2)
