@@ -125,7 +125,10 @@ def join(torch_device: str = "cpu") -> Group:
     library = _library(torch_device, local)
     try:
         distributed.init_process_group(library, timeout=TIMEOUT)
-    except (RuntimeError, ValueError) as error:  # no answer from the others, or no address to ask at
+    except ValueError as error:  # no address to ask at
+        rule = f"does not say where the other processes are ({error})"
+        raise JobError("environment", rule=rule, fix="start it with torchrun, or unset WORLD_SIZE") from None
+    except RuntimeError as error:
         raise Job(rank, size, torch_device).lost(str(error)) from error
     atexit.register(distributed.destroy_process_group)
     return Job(rank, size, torch_device)
