@@ -106,12 +106,13 @@ class TrainingStep:
         free: Settled | None = None
         for contrast in self.estimator.contrasts(self.substrate, inputs, target):
             free = contrast.free
-            self._apply(contrast, inputs, factor, share or Share.of(ALONE, len(inputs)))
+            self._apply(contrast, inputs, factor, share)
         assert free is not None  # every estimator yields at least once
         return free
 
-    def _apply(self, part: Contrast, inputs: Tensor, factor: float, share: Share) -> None:
+    def _apply(self, part: Contrast, inputs: Tensor, factor: float, share: Share | None = None) -> None:
         substrate, model = self.substrate, self.substrate.model
+        share = share or Share.of(ALONE, len(inputs))
         contrast = share.whole(part, {c: self.rules[f"weights.{c}"] for c in self.couplings}, self.layers)
         # Of a rule that reduces, each process has a share only, and all have to refuse it if one does.
         among = self.group if any(rule.reduces for rule in self.rules.values()) else ALONE
