@@ -56,15 +56,16 @@ class Samples:
 
 def score(substrate: Substrate, samples: Samples, group: Group = ALONE) -> Score:
     """Settle all samples freely; the processes of a job take turns with the batches, and all learn the score."""
-    hits, total = 0, 0.0
-    for rows in batches(len(samples.x), BATCH)[group.rank :: group.size]:
+    # Summed where they are computed, and read once.
+    hits, total = torch.zeros(2, dtype=torch.float64, device=samples.x.device)
+    for rows in batches(len(samples.x), BATCH, place=samples.x.device)[group.rank :: group.size]:
         free = substrate.settle(samples.x[rows])
-        total += float(substrate.model.loss.of(free.output, samples.target[rows]).sum())
+        total += substrate.model.loss.of(free.output, samples.target[rows]).sum()
         if samples.labels is not None:
-            hits += int(correct(free, samples.labels[rows]).sum())
+            hits += correct(free, samples.labels[rows]).sum()
     count = len(samples.x)
-    figures = group.sum(torch.tensor([hits, total], dtype=torch.float64, device=samples.x.device)).tolist()
-    return Score(None if samples.labels is None else figures[0] / count, figures[1] / count)
+    right, loss = group.sum(torch.stack([hits, total])).tolist()
+    return Score(None if samples.labels is None else right / count, loss / count)
 
 
 def correct(settled: Settled, labels: Tensor) -> Tensor:
@@ -72,8 +73,12 @@ def correct(settled: Settled, labels: Tensor) -> Tensor:
     return settled.output.argmax(1) == labels
 
 
-def batches(count: int, size: int, seed: int | None = None) -> Sequence[Tensor]:
-    """Index tensors that cover `count` samples once, shuffled when a seed is given; the last may be smaller."""
+def batches(count: int, size: int, seed: int | None = None, place: torch.device | None = None) -> Sequence[Tensor]:
+    """Index tensors that cover `count` samples once, shuffled when a seed is given; the last may be smaller.
+
+    They are drawn on the CPU, so the order is the same everywhere, and lie on `place` (None: the CPU), that of the samples:
+    an index from elsewhere would be copied there at every step.
+    """
     if seed is None:
-        return torch.arange(count).split(size)
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).split(size)
+        return torch.arange(count, device=place).split(size)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).to(place).split(size)

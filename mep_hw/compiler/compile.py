@@ -52,13 +52,15 @@ def compile(
         held: weights (out, in) before, on which the energy depends that a budget limits; None: all 0.
 
     Raises:
-        ScheduleError: no write mode of the card is one that the device can execute, the update is not finite or asks
-            too much of a cell, what the card wants to be minimal is not known of this device, or no form keeps to the
-            budget; the generator is then where it was.
+        ScheduleError: no write mode of the card is one that the device can execute, the update is not finite (which
+            registers of plain numbers could hold: there nobody looks here) or asks too much of a cell, what the card
+            wants to be minimal is not known of this device, or no form keeps to the budget; the generator is then where
+            it was.
     """
     total = update if residual is None else add(update, residual)
-    finite(total)
     array = backend.array
+    if array is not None or backend.registers is not None:
+        finite(total)  # plain numbers are looked at by whoever makes them, all couplings at once
     pulsed = False
     if array is not None and device is not None:
         plain = local or array.transfer is not None

@@ -8,6 +8,7 @@ from typing import TypedDict
 from mep_hw.distributed import ALONE, Group
 from mep_hw.errors import InputError
 from mep_hw.rules.adam import Adam as Adam
+from mep_hw.rules.base import Asked as Asked
 from mep_hw.rules.base import Memory as Memory
 from mep_hw.rules.base import Rule as Rule
 from mep_hw.rules.clip import Clipped as Clipped

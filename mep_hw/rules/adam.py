@@ -8,21 +8,23 @@ It needs the dense contrast and one division per weight: a digital rule, not one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mep_hw import foreach
 from mep_hw.outersum import Update, dense
 from mep_hw.ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, require
-from mep_hw.rules.base import Memory, Rule
-from mep_hw.state import LocalStates
+from mep_hw.rules.base import Asked, Memory
+from mep_hw.rules.batched import Batched
 
 BIAS_LR = 0.003  # for the biases of rules that are made for matrices
 
 
 @dataclass(frozen=True)
-class Adam(Rule):
+class Adam(Batched):
     """beta1 and beta2 in [0, 1), eps > 0, weight_decay >= 0 (L2, added to the gradient).
 
     Raises:
@@ -49,21 +51,20 @@ class Adam(Rule):
         zeros = torch.zeros(shape, dtype=dtype, device=generator.device)
         return {"m": zeros, "v": zeros.clone(), "t": torch.zeros((), dtype=torch.int64)}
 
-    def step(
-        self,
-        contrast: Update,
-        memory: Memory,
-        *,
-        lr: float,
-        weights: Tensor | None = None,
-        states: LocalStates | None = None,
-    ) -> tuple[Update, Memory]:
-        g = dense(contrast)
-        if weights is not None and self.weight_decay:
-            g = g - self.weight_decay * weights
-        t = int(memory["t"]) + 1
-        m = torch.lerp(memory["m"], g, 1 - self.beta1)
-        v = (memory["v"] * self.beta2).addcmul_(g, g, value=1 - self.beta2)
-        scale = (v / (1 - self.beta2**t)).sqrt_().add_(self.eps)
-        update = (m / scale).mul_(lr / (1 - self.beta1**t))
-        return update, {"m": m, "v": v, "t": memory["t"] + 1}
+    def together(self, group: Sequence[Asked]) -> list[tuple[Update, Memory]]:
+        g = [self._decayed(a) for a in group]
+        t = [int(a.memory["t"]) + 1 for a in group]  # waits for nobody: it stays on the CPU
+        m = foreach.lerp([a.memory["m"] for a in group], g, 1 - self.beta1)
+        v = foreach.mul([a.memory["v"] for a in group], [self.beta2] * len(group))
+        foreach.addcmul_(v, g, g, 1 - self.beta2)
+        scale = foreach.div(v, [1 - self.beta2**n for n in t])
+        foreach.sqrt_(scale)
+        foreach.add_(scale, self.eps)
+        updates = foreach.div(m, scale)
+        foreach.mul_(updates, [a.lr / (1 - self.beta1**n) for a, n in zip(group, t, strict=True)])
+        memories = [{"m": m[k], "v": v[k], "t": torch.tensor(n)} for k, n in enumerate(t)]
+        return list(zip(updates, memories, strict=True))
+
+    def _decayed(self, asked: Asked) -> Tensor:
+        g = dense(asked.contrast)
+        return g if asked.weights is None or not self.weight_decay else g - self.weight_decay * asked.weights

@@ -3,13 +3,17 @@
 A rule is pure: it gets a memory and returns a new one, and it never touches the weights. That is what lets the same
 rule drive a register file, an array of analog cells or a remote board, and what makes a resumed run exact. Rules are
 put around rules with `Wrapper`: clipping, decay, a spectral bound and error feedback work with every rule.
+
+A training step asks for the updates of all weights at once (`steps`), so that a rule may work on several of them
+together (`mep_hw.rules.batched`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +23,17 @@ from mep_hw.outersum import Update
 from mep_hw.state import LocalStates
 
 Memory = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `Rule.step` is given, for one of several weights."""
+
+    contrast: Update
+    memory: Memory
+    lr: float
+    weights: Tensor | None = None
+    states: LocalStates | None = None
 
 
 class Rule(ABC):
@@ -61,6 +76,11 @@ class Rule(ABC):
             states: of the batch behind the contrast, given when `needs_states`.
         """
 
+    def steps(self, asked: Iterable[Asked]) -> Iterator[tuple[Update, Memory]]:
+        """`step` for each of several weights, in their order; each is asked for only when it is needed."""
+        for a in asked:
+            yield self.step(a.contrast, a.memory, lr=a.lr, weights=a.weights, states=a.states)
+
     def for_biases(self) -> Rule:
         """The rule for biases: this one, unless it is made for matrices."""
         return self
@@ -72,7 +92,10 @@ class Rule(ABC):
 
 @dataclass(frozen=True)
 class Wrapper(Rule):
-    """A rule around another one; the memory of the inner rule lies beside its own, under `rule.`."""
+    """A rule around another one: it changes what that is given, or what comes out, or both.
+
+    The memory of the inner rule lies beside its own, under `rule.`.
+    """
 
     rule: Rule
 
@@ -110,8 +133,32 @@ class Wrapper(Rule):
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         return {f"rule.{key}": value for key, value in self.rule.init(shape, generator, dtype).items()}
 
-    def inner(self, contrast: Update, memory: Memory, **given: Any) -> tuple[Update, Memory]:
-        """Step of the inner rule with what it was `given`; the memory returned holds its new part under `rule.`."""
-        own = under("rule.", memory)
-        update, new = self.rule.step(contrast, own, **given)
-        return update, {f"rule.{key}": value for key, value in new.items()}
+    def before(self, asked: Asked) -> Update:
+        """The contrast that the inner rule gets."""
+        return asked.contrast
+
+    def after(self, asked: Asked, update: Update, new: Memory) -> tuple[Update, Memory]:
+        """What is made of the inner rule's `update`; `new` holds its part of the memory."""
+        return update, new
+
+    def step(
+        self,
+        contrast: Update,
+        memory: Memory,
+        *,
+        lr: float,
+        weights: Tensor | None = None,
+        states: LocalStates | None = None,
+    ) -> tuple[Update, Memory]:
+        return next(self.steps([Asked(contrast, memory, lr, weights, states)]))
+
+    def steps(self, asked: Iterable[Asked]) -> Iterator[tuple[Update, Memory]]:
+        waiting: deque[Asked] = deque()
+
+        def inner() -> Iterator[Asked]:
+            for a in asked:
+                waiting.append(a)
+                yield replace(a, contrast=self.before(a), memory=under("rule.", a.memory))
+
+        for update, new in self.rule.steps(inner()):
+            yield self.after(waiting.popleft(), update, {f"rule.{key}": value for key, value in new.items()})

@@ -6,15 +6,13 @@ rule whose update does not depend on the size of the contrast, except for what i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.ranges import POSITIVE, require
-from mep_hw.rules.base import Memory, Rule, Wrapper
-from mep_hw.state import LocalStates
+from mep_hw.rules.base import Asked, Rule, Wrapper
 
 
 @dataclass(frozen=True)
@@ -30,20 +28,15 @@ class Clipped(Wrapper):
     def __post_init__(self) -> None:
         require("clipping", "limit", self.limit, POSITIVE, "give the length that contrasts usually have")
 
-    def step(
-        self,
-        contrast: Update,
-        memory: Memory,
-        *,
-        lr: float,
-        weights: Tensor | None = None,
-        states: LocalStates | None = None,
-    ) -> tuple[Update, Memory]:
+    def before(self, asked: Asked) -> Update:
+        contrast = asked.contrast
         # In float64: the squares of large float32 entries overflow, and a contrast would be shortened to nothing.
-        size = float(contrast.norm() if isinstance(contrast, OuterSum) else contrast.norm(dtype=torch.float64))
-        if size > self.limit:
-            contrast = contrast * (self.limit / size)
-        return self.inner(contrast, memory, lr=lr, weights=weights, states=states)
+        size = contrast.norm() if isinstance(contrast, OuterSum) else contrast.norm(dtype=torch.float64)
+        share = self.limit / size.clamp_min(self.limit)
+        if share.device.type == "cpu":
+            return contrast * float(share)
+        # The host would wait for the number, so it stays where it is.
+        return replace(contrast, left=contrast.left * share) if isinstance(contrast, OuterSum) else contrast * share
 
     def for_biases(self) -> Rule:
         return Clipped(self.rule.for_biases(), self.limit)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.ranges import NOT_NEGATIVE, require
-from mep_hw.rules.base import Memory, Wrapper
-from mep_hw.state import LocalStates
+from mep_hw.rules.base import Asked, Memory, Wrapper
 
 
 @dataclass(frozen=True)
@@ -30,17 +28,9 @@ class Decayed(Wrapper):
     def needs_weights(self) -> bool:  # type: ignore[override]
         return True
 
-    def step(
-        self,
-        contrast: Update,
-        memory: Memory,
-        *,
-        lr: float,
-        weights: Tensor | None = None,
-        states: LocalStates | None = None,
-    ) -> tuple[Update, Memory]:
+    def after(self, asked: Asked, update: Update, new: Memory) -> tuple[Update, Memory]:
+        weights, share = asked.weights, -asked.lr * self.rate
         assert weights is not None  # needs_weights
-        update, memory = self.inner(contrast, memory, lr=lr, weights=weights, states=states)
         if isinstance(update, OuterSum):
-            return update.add_to(weights.flatten(1), -lr * self.rate).view_as(weights), memory
-        return torch.add(update, weights, alpha=-lr * self.rate), memory
+            return update.add_to(weights.flatten(1), share).view_as(weights), new
+        return torch.add(update, weights, alpha=share), new

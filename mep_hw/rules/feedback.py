@@ -17,8 +17,7 @@ from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update, dense
 from mep_hw.ranges import COUNT, require
-from mep_hw.rules.base import Memory, Wrapper
-from mep_hw.state import LocalStates
+from mep_hw.rules.base import Asked, Memory, Wrapper
 
 
 class Compressor(Protocol):
@@ -77,16 +76,8 @@ class ErrorFeedback(Wrapper):
         wide = torch.promote_types(dtype, torch.float32)  # a residual in the coarse format would itself be rounded away
         return inner | {"residual": torch.zeros(shape, dtype=wide, device=generator.device)}
 
-    def step(
-        self,
-        contrast: Update,
-        memory: Memory,
-        *,
-        lr: float,
-        weights: Tensor | None = None,
-        states: LocalStates | None = None,
-    ) -> tuple[Update, Memory]:
-        update, new = self.inner(contrast, memory, lr=lr, weights=weights, states=states)
-        intended = memory["residual"] + dense(update).view_as(memory["residual"])
-        realised = self.compress(intended, weights)
+    def after(self, asked: Asked, update: Update, new: Memory) -> tuple[Update, Memory]:
+        residual = asked.memory["residual"]
+        intended = residual + dense(update).view_as(residual)
+        realised = self.compress(intended, asked.weights)
         return realised, new | {"residual": intended - dense(realised)}

@@ -6,27 +6,30 @@
 
 In the convention of torch.optim.Muon. The polar factor does not depend on the size of the contrast, however small;
 that mends the early layers of a deep model, which truncated settling gives too small a contrast. It needs the dense
-matrix; a machine that wants few outer products is better served by Dion.
+matrix; a machine that wants few outer products is better served by Dion. On a GPU the couplings of one shape go
+through one batched Newton-Schulz, so a deep model takes as many launches as one layer of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mep_hw import foreach
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.ranges import BELOW_ONE, require, require_one_of
 from mep_hw.rules.adam import BIAS_LR, Adam
-from mep_hw.rules.base import Memory, Rule
+from mep_hw.rules.base import Asked, Memory, Rule
+from mep_hw.rules.batched import Batched
 from mep_hw.rules.orthogonal import METHODS, orthogonalise
 from mep_hw.rules.scale import SCALES, scale
-from mep_hw.state import LocalStates
 
 
 @dataclass(frozen=True)
-class Muon(Rule):
+class Muon(Batched):
     """momentum in [0, 1); `method` and `dtype` as for `orthogonalise`; `scale` a name in `rules.scale.SCALES`.
 
     Raises:
@@ -49,22 +52,23 @@ class Muon(Rule):
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         return {"m": torch.zeros(shape, dtype=dtype, device=generator.device)}
 
-    def step(
-        self,
-        contrast: Update,
-        memory: Memory,
-        *,
-        lr: float,
-        weights: Tensor | None = None,
-        states: LocalStates | None = None,
-    ) -> tuple[Update, Memory]:
-        velocity = _blend(memory["m"], contrast, self.momentum)
-        direction = velocity
-        if self.nesterov:
-            direction = _blend(velocity, contrast, self.momentum, nesterov=True)
-        polar = orthogonalise(direction.flatten(1), self.method, self.dtype)
-        factor = lr * scale(self.scale, tuple(velocity.shape))
-        return (polar * factor).view_as(velocity), {"m": velocity}
+    def alike(self, asked: Asked) -> Hashable:
+        m = asked.memory["m"]
+        return m.shape, m.dtype
+
+    def together(self, group: Sequence[Asked]) -> list[tuple[Update, Memory]]:
+        velocities = [_blend(a.memory["m"], a.contrast, self.momentum) for a in group]
+        directions = [self._ahead(v, a.contrast).flatten(1) for v, a in zip(velocities, group, strict=True)]
+        stack = directions[0] if len(group) == 1 else torch.stack(directions)
+        polar = orthogonalise(stack, self.method, self.dtype)
+        shape = group[0].memory["m"].shape
+        polars = [polar] if len(group) == 1 else polar.unbind()
+        updates = foreach.mul(polars, [a.lr * scale(self.scale, tuple(shape)) for a in group])
+        return [(u.reshape(shape), {"m": v}) for u, v in zip(updates, velocities, strict=True)]
+
+    def _ahead(self, velocity: Tensor, contrast: Update) -> Tensor:
+        """Where the momentum is going."""
+        return _blend(velocity, contrast, self.momentum, nesterov=True) if self.nesterov else velocity
 
     def for_biases(self) -> Rule:
         return Adam()

@@ -4,7 +4,9 @@
 through odd polynomials p(s) = a s + b s^3 + c s^5, one a step, and leaves the vectors alone. Each `Coefficients` set
 says for which singular values (as shares of the Frobenius norm) it was made and where it then ends; smaller ones stay
 small. No set but the last is meant to reach 1: a quintic that does not converge still equalises, which is what Muon is
-about. On a CPU the exact SVD costs as much as five steps in float32; on a GPU products are much cheaper.
+about. On a CPU the exact SVD costs as much as five steps in float32. On a GPU products are much cheaper, in bfloat16
+most of all, and the SVD makes the host wait, for it asks whether it has converged. Matrices of one shape can be given as
+a stack; each step is then one batched product for all of them.
 """
 
 from __future__ import annotations
@@ -85,47 +87,48 @@ COEFFICIENTS: dict[str, Coefficients] = {
 }  # fmt: skip
 
 METHODS = ("auto", "svd", *COEFFICIENTS)
-EXACT_SIZE = 512  # up to this smaller side an SVD is affordable on a GPU too
 
 
 def orthogonalise(matrix: Tensor, method: str = "auto", dtype: torch.dtype | None = None) -> Tensor:
-    """The polar factor of `matrix` (m, n), in its number format; directions that it lacks stay zero.
+    """The polar factor of `matrix` (m, n), or of each of a stack (k, m, n), in its number format.
+
+    Directions that a matrix lacks stay zero.
 
     Args:
-        method: "svd", the name of a coefficient set, or "auto": the SVD on a CPU and for small matrices, else
-            "polar-express".
-        dtype: number format of Newton-Schulz; None: bfloat16 on a GPU, float32 (float64 for float64) elsewhere.
+        method: "svd", the name of a coefficient set, or "auto": the SVD on a CPU, else "polar-express".
+        dtype: number format of Newton-Schulz; None: float32 on a CPU (float64 for float64), bfloat16 elsewhere.
 
     Raises:
         InputError: unknown method.
         DivergenceError: the matrix holds NaN or infinity (found by the SVD; Newton-Schulz returns NaN).
     """
     require_one_of("orthogonalise", "method", method, METHODS, "use auto")
+    at_home = matrix.device.type == "cpu"
     if method == "auto":
-        exact = matrix.device.type == "cpu" or min(matrix.shape) <= EXACT_SIZE
-        method = "svd" if exact else "polar-express"
+        method = "svd" if at_home else "polar-express"
     if method == "svd":
         return _svd(matrix)
     if dtype is None:
-        dtype = torch.bfloat16 if matrix.device.type == "cuda" else torch.promote_types(matrix.dtype, torch.float32)
+        dtype = torch.promote_types(matrix.dtype, torch.float32) if at_home else torch.bfloat16
     return newton_schulz(matrix, COEFFICIENTS[method], dtype).to(matrix.dtype)
 
 
 def newton_schulz(matrix: Tensor, coefficients: Coefficients, dtype: torch.dtype) -> Tensor:
-    """Odd polynomials of the normalised matrix, computed and returned in `dtype`."""
+    """Odd polynomials of the normalised matrix (m, n), or of each of a stack (k, m, n), computed and returned in `dtype`."""
+    product = torch.addmm if matrix.dim() == 2 else torch.baddbmm
     value = _unit_scale(matrix).to(dtype)
-    tall = value.shape[0] > value.shape[1]
-    value = value.T if tall else value
-    value = value / (value.norm() * coefficients.margin).clamp_min(torch.finfo(dtype).tiny)
+    tall = value.shape[-2] > value.shape[-1]
+    value = value.mT if tall else value
+    value = value / (value.norm(dim=(-2, -1), keepdim=True) * coefficients.margin).clamp_min(torch.finfo(dtype).tiny)
     for a, b, c in coefficients.steps:
-        gram = value @ value.T
-        value = torch.addmm(value, torch.addmm(gram, gram, gram, beta=b, alpha=c), value, beta=a)
-    return value.T if tall else value
+        gram = value @ value.mT
+        value = product(value, product(gram, gram, gram, beta=b, alpha=c), value, beta=a)
+    return value.mT if tall else value
 
 
 def _unit_scale(matrix: Tensor) -> Tensor:
-    """`matrix` times a power of two that brings its largest entry to about 1: exact, and no norm can underflow."""
-    largest = matrix.abs().amax()
+    """Each matrix times a power of two that brings its largest entry to about 1: exact, and no norm can underflow."""
+    largest = matrix.abs().amax((-2, -1), keepdim=True)
     exponent = torch.frexp(largest)[1].clamp(-120, 120)  # zero gives 0; beyond 2^120 float32 would overflow
     return torch.ldexp(matrix, -exponent)
 
@@ -147,5 +150,5 @@ def _svd(matrix: Tensor) -> Tensor:
     wide = torch.promote_types(matrix.dtype, torch.float32)
     left, values, right = decompose(matrix.to(wide))
     # Directions that are only rounding would be blown up to unit size.
-    real = values > values[0] * (max(matrix.shape) * torch.finfo(wide).eps)
-    return ((left * real) @ right).to(matrix.dtype)
+    real = values > values[..., :1] * (max(matrix.shape[-2:]) * torch.finfo(wide).eps)
+    return ((left * real.unsqueeze(-2)) @ right).to(matrix.dtype)

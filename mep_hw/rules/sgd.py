@@ -7,19 +7,21 @@ Without momentum and decay the update keeps the factors of the contrast, so noth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mep_hw import foreach
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.ranges import BELOW_ONE, NOT_NEGATIVE, require
-from mep_hw.rules.base import Memory, Rule
-from mep_hw.state import LocalStates
+from mep_hw.rules.base import Asked, Memory
+from mep_hw.rules.batched import Batched
 
 
 @dataclass(frozen=True)
-class Sgd(Rule):
+class Sgd(Batched):
     """momentum in [0, 1), weight_decay >= 0 (L2, added to the gradient).
 
     Raises:
@@ -41,23 +43,24 @@ class Sgd(Rule):
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         return {"m": torch.zeros(shape, dtype=dtype, device=generator.device)} if self.momentum else {}
 
-    def step(
-        self,
-        contrast: Update,
-        memory: Memory,
-        *,
-        lr: float,
-        weights: Tensor | None = None,
-        states: LocalStates | None = None,
-    ) -> tuple[Update, Memory]:
-        if weights is not None and self.weight_decay:
-            contrast = _plus(weights * -self.weight_decay, 1.0, contrast)
+    def together(self, group: Sequence[Asked]) -> list[tuple[Update, Memory]]:
+        contrasts = [self._decayed(a) for a in group]
         if not self.momentum:
-            return contrast * lr, memory
-        velocity = _plus(memory["m"], self.momentum, contrast)
-        return velocity * lr, {"m": velocity}
+            return [(contrast * a.lr, a.memory) for contrast, a in zip(contrasts, group, strict=True)]
+        velocities = _plus([a.memory["m"] for a in group], self.momentum, contrasts)
+        updates = foreach.mul(velocities, [a.lr for a in group])
+        return [(update, {"m": velocity}) for update, velocity in zip(updates, velocities, strict=True)]
+
+    def _decayed(self, asked: Asked) -> Update:
+        if asked.weights is None or not self.weight_decay:
+            return asked.contrast
+        return _plus([asked.weights * -self.weight_decay], 1.0, [asked.contrast])[0]
 
 
-def _plus(base: Tensor, factor: float, contrast: Update) -> Tensor:
-    """factor * base + contrast."""
-    return contrast.add_to(base, factor) if isinstance(contrast, OuterSum) else torch.add(contrast, base, alpha=factor)
+def _plus(bases: Sequence[Tensor], factor: float, contrasts: Sequence[Update]) -> list[Tensor]:
+    """factor * base + contrast of each; factors by one product each, all the others in one launch."""
+    plain = [(c, b) for c, b in zip(contrasts, bases, strict=True) if not isinstance(c, OuterSum)]
+    sums = iter(foreach.add([c for c, _ in plain], [b for _, b in plain], factor))
+    return [
+        c.add_to(b, factor) if isinstance(c, OuterSum) else next(sums) for c, b in zip(contrasts, bases, strict=True)
+    ]

@@ -27,10 +27,9 @@ from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update, dense
 from mep_hw.ranges import COUNT, POSITIVE, require, require_one_of
-from mep_hw.rules.base import Memory, Wrapper
+from mep_hw.rules.base import Asked, Memory, Wrapper
 from mep_hw.rules.orthogonal import decompose
 from mep_hw.rules.softcap import soft_cap
-from mep_hw.state import LocalStates
 
 METHODS = ("hammer", "normalise", "soft_cap")
 WARM, FRESH = 4, 4  # directions that the search starts from: remembered ones, and random ones
@@ -72,17 +71,9 @@ class Bounded(Wrapper):
         counts = {"turn": zero, "directions": zero.clone(), "held": torch.ones((), dtype=torch.int64)}
         return super().init(shape, generator, dtype) | {"u": torch.linalg.qr(start)[0].to(dtype)} | counts
 
-    def step(
-        self,
-        contrast: Update,
-        memory: Memory,
-        *,
-        lr: float,
-        weights: Tensor | None = None,
-        states: LocalStates | None = None,
-    ) -> tuple[Update, Memory]:
+    def after(self, asked: Asked, update: Update, new: Memory) -> tuple[Update, Memory]:
+        weights, memory = asked.weights, asked.memory
         assert weights is not None  # needs_weights
-        update, new = self.inner(contrast, memory, lr=lr, weights=weights, states=states)
         new |= {"directions": memory["directions"], "held": memory["held"], "turn": memory["turn"] + self.cycles}
         if self.method == "hammer":
             return self._hammer(update, memory, new, weights)

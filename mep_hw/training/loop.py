@@ -5,6 +5,9 @@ read-out that always answers zero, stops the run; the checkpoint of the last goo
 
 In a job of several processes each settles its share of every batch (`mep_hw.training.shares`); all see the same sums
 and decide alike, and process 0 alone writes.
+
+Where the machine is a GPU the host runs ahead of it and waits only when it looks: every `LOOK_EVERY_AWAY` steps, at the
+end of an epoch, and whenever somebody asks a `StepInfo` for a number.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from mep_hw.data import Data
 from mep_hw.errors import DivergenceError, JobError, Notice
@@ -31,14 +36,17 @@ from mep_hw.training.shares import Share
 from mep_hw.training.step import TrainingStep
 
 HOPELESS = 4.0  # times the loss of a read-out that answers zero
-LOOK_EVERY = 5  # steps between two looks at the loss, each of which waits for the device
+LOOK_EVERY = 5  # steps between two looks at the loss and at whether all is finite
+LOOK_EVERY_AWAY = 50  # the same on another device than the CPU, for which a look has to wait
 
 
 @dataclass(frozen=True)
 class StepInfo:
     """What `on_step` is told after every step: position, share of the full learning rate, mean loss and free sweeps.
 
-    loss, free_sweeps: in a job of several processes, of the samples that this one settled.
+    The last two are numbers that the device may still be working on; who reads them waits for it.
+
+    losses, sweeps: of each sample of the batch, (batch,); in a job of several processes, of those that this one settled.
     cost: of all changes of weights so far, without those of biases.
     machine: as the step left it; its `store` brings weights and biases into the model, to look at.
     """
@@ -47,10 +55,18 @@ class StepInfo:
     step: int
     steps: int
     lr_factor: float
-    loss: float
-    free_sweeps: float
+    losses: Tensor = field(repr=False)
+    sweeps: Tensor = field(repr=False)
     cost: Cost
     machine: Substrate
+
+    @cached_property
+    def loss(self) -> float:
+        return float(self.losses.mean())
+
+    @cached_property
+    def free_sweeps(self) -> float:
+        return float(self.sweeps.double().mean())
 
 
 OnStep = Callable[[StepInfo], None]
@@ -131,7 +147,8 @@ def _epoch(
     path: Path | None,
     on_step: OnStep | None,
 ) -> Row:
-    parts = batches(len(train.x), settings.batch_size, settings.seed * 1_000_003 + epoch)
+    parts = batches(len(train.x), settings.batch_size, settings.seed * 1_000_003 + epoch, train.x.device)
+    every = LOOK_EVERY if step.finite.at_once else LOOK_EVERY_AWAY
     total = torch.zeros((), dtype=torch.float64, device=train.x.device)
     hits, sweeps, first = torch.zeros_like(total), torch.zeros_like(total), torch.zeros_like(total)
     factor, free = 0.0, None
@@ -150,11 +167,13 @@ def _epoch(
             hits += correct(free, train.labels[mine])[own].sum()
         sweeps += free.sweeps[own].sum()
         if on_step is not None:
-            mean_sweeps = float(free.sweeps.double().mean())
             place, machine = (epoch, number + 1, len(parts)), step.substrate
-            on_step(StepInfo(*place, factor, float(loss.mean()), mean_sweeps, step.cost, machine))
-        if number % LOOK_EVERY == 0 and not math.isfinite(float(step.group.sum(total))):
-            break
+            on_step(StepInfo(*place, factor, loss, free.sweeps, step.cost, machine))
+        if number % every == 0:
+            step.finite.look(_kept(epoch, path))
+            if not math.isfinite(float(step.group.sum(total))):
+                break
+    step.finite.look(_kept(epoch, path))
     total, first, hits, sweeps = step.group.sum(torch.stack([total, first, hits, sweeps]))
     mean = float(total) / len(train.x)
     limit = max(hopeless, float(first))  # a machine with broken cells starts far off, and learns all the same
@@ -180,15 +199,19 @@ def _epoch(
     return row
 
 
+def _kept(epoch: int, path: Path | None) -> str:
+    """What there is to go back to when epoch `epoch` fails."""
+    return f"; the state after epoch {epoch - 1} is in {path}" if path is not None and epoch > 1 else ""
+
+
 def _diverged(settings: Settings, epoch: int, loss: float, hopeless: float, path: Path | None) -> DivergenceError:
-    kept = f"; the state after epoch {epoch - 1} is in {path}" if path is not None and epoch > 1 else ""
     # Continual EP feeds its own updates back through the state, with a gain of about lr |s|^2 / beta.
     nudge = "or raise" if settings.estimator == "continual" else "or lower"
     return DivergenceError(
         "train", "loss", f"{loss:.3g} in epoch {epoch}",
         rule=f"training diverged (below {hopeless:.3g} is expected)",
         fix=f"lower lr ({settings.lr}) or momentum ({settings.momentum:g}), {nudge} beta ({settings.beta:g})"
-        + kept,
+        + _kept(epoch, path),
     )  # fmt: skip
 
 

@@ -4,28 +4,29 @@
 
 Clipping, decay and the spectral bound are rules around the rule (`mep_hw.rules.base.Wrapper`), no steps of their own.
 Biases take the same path with the same rule. A machine whose card says `exact` executes every update in full, so
-nothing is owed to the next step.
+nothing is owed to the next step. Rules get all weights at once (`Rule.steps`), and a step on a GPU with exact weights
+never waits for the device: what is not finite is found by later looks (`mep_hw.training.finite`). Rule natural and the
+spectral bound decompose matrices, which waits.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-import torch
 from torch import Tensor
 
 from mep_hw.compiler import registers
 from mep_hw.contrast import Contrast
 from mep_hw.distributed import ALONE, Group
-from mep_hw.errors import DivergenceError, InputError, Notice
+from mep_hw.errors import InputError, Notice
 from mep_hw.estimator import Continual, Estimator
-from mep_hw.outersum import Update, checksum
-from mep_hw.rules import Bounded, Memory, Rule
+from mep_hw.outersum import Update
+from mep_hw.rules import Asked, Bounded, Memory, Rule
 from mep_hw.schedule import Cost
 from mep_hw.state import Settled
 from mep_hw.substrates.base import Substrate
+from mep_hw.training.finite import Finite
 from mep_hw.training.owed import Owed
 from mep_hw.training.shares import Share
 
@@ -34,6 +35,7 @@ class TrainingStep:
     """Holds what lives from step to step: the substrate, the rule's memory and the summed cost.
 
     cost: of the couplings' weights in all steps so far, without biases: no card knows what registers of its host take.
+    finite: whether all updates were; to be asked now and then where the machine is not the host.
 
     Args:
         lr: full learning rate, one number or one per layer.
@@ -71,11 +73,16 @@ class TrainingStep:
             warnings.warn(note, Notice, stacklevel=2)
         self.rules: dict[str, Rule] = {}
         self.memory: dict[str, Memory] = {}
+        bounded = rule if bound is None else Bounded(rule, bound, method)
         for c in self.couplings:
-            own = Bounded(rule, bound, method) if bound is not None and c in capped else rule
-            self._remember(f"weights.{c}", own, model.couplings[c].weight_shape)
+            self._remember(f"weights.{c}", bounded if c in capped else rule, model.couplings[c].weight_shape)
+        biases = rule.for_biases()
         for n in self.layers:
-            self._remember(f"biases.{n}", rule.for_biases(), model.layers[n - 1].bias_shape or ())
+            self._remember(f"biases.{n}", biases, model.layers[n - 1].bias_shape or ())
+        self.alike: list[tuple[Rule, list[str]]] = [
+            (one, [key for key, other in self.rules.items() if other is one])
+            for one in {id(one): one for one in self.rules.values()}.values()
+        ]
         if isinstance(estimator, Continual) and (rule.needs_weights or any(self.memory.values())):
             raise InputError(
                 "train", "estimator", "continual",
@@ -87,6 +94,9 @@ class TrainingStep:
         self.bias_lr = self.lr if fixed is None else _per_layer(fixed, model.depth)
         self.owed = {c: Owed(substrate, c) for c in self.couplings}
         self.cost = Cost.none()
+        # Of a rule that reduces, each process has a share only, and all have to refuse it if one does.
+        among = group if any(rule.reduces for rule in self.rules.values()) else ALONE
+        self.finite = Finite(substrate.torch_device, among)
 
     def _remember(self, key: str, rule: Rule, shape: tuple[int, ...]) -> None:
         self.rules[key] = rule
@@ -101,7 +111,8 @@ class TrainingStep:
         Returns the free phase, settled before any update.
 
         Raises:
-            DivergenceError: the contrast or an update is not finite; the weights stay as they are.
+            DivergenceError: the contrast or an update is not finite; the weights stay as they are. On a device apart
+                from the host that is found later, by `finite.look`.
         """
         free: Settled | None = None
         for contrast in self.estimator.contrasts(self.substrate, inputs, target):
@@ -111,28 +122,17 @@ class TrainingStep:
         return free
 
     def _apply(self, part: Contrast, inputs: Tensor, factor: float, share: Share | None = None) -> None:
-        substrate, model = self.substrate, self.substrate.model
+        substrate = self.substrate
         share = share or Share.of(ALONE, len(inputs))
         contrast = share.whole(part, {c: self.rules[f"weights.{c}"] for c in self.couplings}, self.layers)
-        # Of a rule that reduces, each process has a share only, and all have to refuse it if one does.
-        among = self.group if any(rule.reduces for rule in self.rules.values()) else ALONE
-        _require_finite("contrast", (*contrast.weights, *contrast.biases), among)
+        self.finite.contrast((*contrast.weights, *contrast.biases))
         updates: dict[str, Update] = {}
         new: dict[str, Memory] = {}
-        for c in self.couplings:
-            measured, key = contrast.weights[c], f"weights.{c}"
-            assert measured is not None  # trainable couplings always have one
-            rule, lr = self.rules[key], self.lr[model.couplings[c].target - 1] * factor
-            held = substrate.read(c) if rule.needs_weights else None
-            states = share.states(contrast.states(substrate, c, inputs)) if rule.needs_states else None
-            updates[key], new[key] = rule.step(measured, self.memory[key], lr=lr, weights=held, states=states)
-        for n in self.layers:
-            measured, key = contrast.biases[n - 1], f"biases.{n}"
-            assert measured is not None  # only layers with a bias are listed
-            # Without weights nothing decays: a decayed bias only shifts the units' working point.
-            lr = self.bias_lr[n - 1] * factor
-            updates[key], new[key] = self.rules[key].step(measured, self.memory[key], lr=lr)
-        _require_finite("update", updates.values())
+        for rule, keys in self.alike:
+            asked = self._asked(keys, contrast, share, inputs, factor)
+            for key, (update, memory) in zip(keys, rule.steps(asked), strict=True):
+                updates[key], new[key] = update, memory
+        self.finite.updates(list(updates.values()))
         # All before any is executed: one refused leaves every weight as it was.
         schedules = {
             c: owed.compile(updates[f"weights.{c}"], self.rules[f"weights.{c}"].local) for c, owed in self.owed.items()
@@ -148,6 +148,25 @@ class TrainingStep:
     def together(self) -> None:
         """Join what the rules' memories of all processes hold of each; from here every process can stand for all."""
         self.memory = {key: self.rules[key].together(memory) for key, memory in self.memory.items()}
+
+    def _asked(self, keys: Sequence[str], contrast: Contrast, share: Share, inputs: Tensor, factor: float) -> Iterator[Asked]:
+        """What the rule of these weights and biases is given; weights are read when it is their turn."""
+        substrate = self.substrate
+        for key in keys:
+            kind, number = key.split(".")
+            k, rule = int(number), self.rules[key]
+            if kind == "biases":
+                measured = contrast.biases[k - 1]
+                assert measured is not None  # only layers with a bias are listed
+                # Without weights nothing decays: a decayed bias only shifts the units' working point.
+                yield Asked(measured, self.memory[key], self.bias_lr[k - 1] * factor)
+                continue
+            measured = contrast.weights[k]
+            assert measured is not None  # trainable couplings always have one
+            lr = self.lr[substrate.model.couplings[k].target - 1] * factor
+            held = substrate.read(k) if rule.needs_weights else None
+            states = share.states(contrast.states(substrate, k, inputs)) if rule.needs_states else None
+            yield Asked(measured, self.memory[key], lr, held, states)
 
     def hammered(self) -> tuple[int, bool] | None:
         """Outer products that the spectral bound has written so far, and whether it held after the last step.
@@ -167,12 +186,3 @@ def _per_layer(lr: float | Sequence[float], depth: int) -> list[float]:
             "train", "lr", lr, rule=f"needs one number, or one for each of {depth} layers", fix="give a single number"
         )
     return values
-
-
-def _require_finite(what: str, values: Iterable[Update | None], group: Group = ALONE) -> None:
-    parts = [checksum(value) for value in values if value is not None]
-    if not math.isfinite(group.sum(torch.stack(parts).sum()).item()):  # one number, so that one read-back decides
-        raise DivergenceError(
-            "train", what, "nan", rule="is not finite, so the step was refused and no weight was changed",
-            fix="lower lr, momentum or beta",
-        )  # fmt: skip

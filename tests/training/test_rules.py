@@ -45,15 +45,15 @@ def test_convolutions_train_with_every_rule(rule: str, pool: str) -> None:
 
 def test_hammer_knows_whether_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against an SVD after every step of a real run, in which many directions press against the bound."""
-    right, found = Bounded.step, list[tuple[float, bool]]()
+    right, found = Bounded.after, list[tuple[float, bool]]()
 
-    def watched(self: Bounded, contrast: Any, memory: Any, **others: Any) -> Any:
-        update, new = right(self, contrast, memory, **others)
-        result = others["weights"] + dense(update)
+    def watched(self: Bounded, asked: Any, *others: Any) -> Any:
+        update, new = right(self, asked, *others)
+        result = asked.weights + dense(update)
         found.append((float(torch.linalg.matrix_norm(result, 2)), bool(new["held"])))
         return update, new
 
-    monkeypatch.setattr(Bounded, "step", watched)
+    monkeypatch.setattr(Bounded, "after", watched)
     model = mep_hw.mlp(64, 96, 96, 10)
     run = mep_hw.train(model, rule="muon", lr=0.04, spectral_bound=0.8, epochs=1, progress=False)
     assert len(found) == 45 and any(held for _, held in found)
