@@ -76,8 +76,8 @@ def correct(settled: Settled, labels: Tensor) -> Tensor:
 def batches(count: int, size: int, seed: int | None = None, place: torch.device | None = None) -> Sequence[Tensor]:
     """Index tensors that cover `count` samples once, shuffled when a seed is given; the last may be smaller.
 
-    They are drawn on the CPU, so the order is the same everywhere, and lie on `place` (None: the CPU), that of the samples:
-    an index from elsewhere would be copied there at every step.
+    They are drawn on the CPU, so the order is the same everywhere, and lie on `place` (None: the CPU), that of the
+    samples: an index from elsewhere would be copied there at every step.
     """
     if seed is None:
         return torch.arange(count, device=place).split(size)

@@ -1,7 +1,7 @@
 """What torch is asked to do: kernels that are launched, and what makes the host wait for another device.
 
-`moved` puts a training step on another device, which may be `meta`, torch's device without values: an operator that mixes
-places or needs a value raises there, and `Launches(refuse=True)` finds what would only wait.
+`moved` puts a training step on another device, which may be `meta`, torch's device without values: an operator that
+mixes places or needs a value raises there, and `Launches(refuse=True)` finds what would only wait.
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ READS = {
 }  # fmt: skip
 COPIES = {"_to_copy", "copy_", "copy"}
 # No kernels.
-FREE = {"empty", "empty_strided", "new_empty", "new_empty_strided", "empty_like", "detach", "lift_fresh", "_unsafe_view"}
+FREE = {
+    "empty",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+    "empty_like",
+    "detach",
+    "lift_fresh",
+    "_unsafe_view",
+}
 
 
 class Read(AssertionError):
@@ -54,10 +63,8 @@ class Launches(TorchDispatchMode):
     ) -> Any:
         name = func.overloadpacket.__name__
         if self.refuse:
-            _require_no_wait(name, args)
+            _require_no_wait(name, args, (kwargs or {}).get("device"))
         result = func(*args, **(kwargs or {}))
-        if self.refuse and name in COPIES:
-            _require_one_place(name, [value for value in (*args, result) if isinstance(value, Tensor)])
         if not (self.quiet or func.is_view or name in FREE) and _away((args, result)):
             self.counts[name] += 1
         return result
@@ -81,18 +88,16 @@ def _away(values: Any) -> bool:
     return isinstance(values, tuple | list) and any(_away(value) for value in values)
 
 
-def _require_no_wait(name: str, args: Sequence[Any]) -> None:
+def _require_no_wait(name: str, args: Sequence[Any], goal: torch.device | None) -> None:
+    places = {value.device.type for value in args if isinstance(value, Tensor)}
+    if name in COPIES and len(places if goal is None else places | {goal.type}) > 1:
+        raise Read(f"{name} between places")
     if name in READS and args[0].device.type != "cpu":
         raise Read(name)
     if name in ("index", "index_put", "index_put_") and args[0].device.type != "cpu":
         for place in args[1]:
             if place is not None and (place.dtype in (torch.bool, torch.uint8) or place.device != args[0].device):
                 raise Read(f"{name} by a mask, or by an index from elsewhere")
-
-
-def _require_one_place(name: str, values: Sequence[Tensor]) -> None:
-    if len({value.device for value in values}) > 1:
-        raise Read(f"{name} between places")
 
 
 def moved(step: TrainingStep, place: torch.device) -> None:

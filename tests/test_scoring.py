@@ -28,6 +28,8 @@ def test_batches_cover_every_sample_once_and_depend_on_the_seed_only() -> None:
     assert sorted(torch.cat(list(parts)).tolist()) == list(range(10))
     assert all(torch.equal(a, b) for a, b in zip(parts, batches(10, 4, 3), strict=True))
     assert not torch.equal(torch.cat(list(parts)), torch.cat(list(batches(10, 4, 4))))
+    for seed in (None, 3):
+        assert all(p.device.type == "meta" for p in batches(10, 4, seed, torch.device("meta")))
 
 
 @pytest.mark.parametrize("outputs", [1, 2])

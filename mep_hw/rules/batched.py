@@ -1,6 +1,6 @@
 """Rules that work on several weights at once, because a GPU takes longer to launch small kernels than to run them.
 
-Not on a CPU: there each goes by itself, and what it is worked on stays in the cache (Adam on 784-512-512-10, one thread,
+Not on a CPU: there each goes by itself, and what is worked on stays in the cache (Adam on 784-512-512-10, one thread,
 took 1.6 to 3 times as long together). `together` of one is the rule's `step`, so there is one form of the formulas.
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.ranges import POSITIVE, require
@@ -35,8 +36,12 @@ class Clipped(Wrapper):
         share = self.limit / size.clamp_min(self.limit)
         if share.device.type == "cpu":
             return contrast * float(share)
-        # The host would wait for the number, so it stays where it is.
-        return replace(contrast, left=contrast.left * share) if isinstance(contrast, OuterSum) else contrast * share
+        return scaled(contrast, share)  # elsewhere the host would wait for the number, so it stays there
 
     def for_biases(self) -> Rule:
         return Clipped(self.rule.for_biases(), self.limit)
+
+
+def scaled(contrast: Update, factor: Tensor) -> Update:
+    """The contrast times a number that only its device knows."""
+    return replace(contrast, left=contrast.left * factor) if isinstance(contrast, OuterSum) else contrast * factor

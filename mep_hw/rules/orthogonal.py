@@ -5,8 +5,8 @@ through odd polynomials p(s) = a s + b s^3 + c s^5, one a step, and leaves the v
 says for which singular values (as shares of the Frobenius norm) it was made and where it then ends; smaller ones stay
 small. No set but the last is meant to reach 1: a quintic that does not converge still equalises, which is what Muon is
 about. On a CPU the exact SVD costs as much as five steps in float32. On a GPU products are much cheaper, in bfloat16
-most of all, and the SVD makes the host wait, for it asks whether it has converged. Matrices of one shape can be given as
-a stack; each step is then one batched product for all of them.
+most of all, and the SVD makes the host wait, for it asks whether it has converged. Matrices of one shape can be given
+as a stack; each step is then one batched product for all of them.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def orthogonalise(matrix: Tensor, method: str = "auto", dtype: torch.dtype | Non
 
 
 def newton_schulz(matrix: Tensor, coefficients: Coefficients, dtype: torch.dtype) -> Tensor:
-    """Odd polynomials of the normalised matrix (m, n), or of each of a stack (k, m, n), computed and returned in `dtype`."""
+    """Odd polynomials of the normalised matrix (m, n), or of each in a stack (k, m, n); all in `dtype`."""
     product = torch.addmm if matrix.dim() == 2 else torch.baddbmm
     value = _unit_scale(matrix).to(dtype)
     tall = value.shape[-2] > value.shape[-1]

@@ -1,9 +1,9 @@
 """Whether what a step computes is finite, looked at where that is cheap.
 
-On a CPU a look costs a pass over the values: a step that is not finite is refused before it changes anything. On another
-device the host would wait for all that was launched before, so there the largest entry so far is kept where it is, and
-looked at together with the loss (`mep_hw.training.loop`). Weights have then been changed since. Only updates count
-there, because no rule makes a finite update of a contrast that is not.
+On a CPU a look costs a pass over the values: a step that is not finite is refused before it changes anything. On
+another device the host would wait for all that was launched before, so there the largest entry so far is kept where it
+is, and looked at together with the loss (`mep_hw.training.loop`). Weights have then been changed since. Only updates
+count there, because no rule makes a finite update of a contrast that is not.
 """
 
 from __future__ import annotations
