@@ -51,7 +51,7 @@ class Adam(Batched):
         zeros = torch.zeros(shape, dtype=dtype, device=generator.device)
         return {"m": zeros, "v": zeros.clone(), "t": torch.zeros((), dtype=torch.int64)}
 
-    def together(self, group: Sequence[Asked]) -> list[tuple[Update, Memory]]:
+    def several(self, group: Sequence[Asked]) -> list[tuple[Update, Memory]]:
         g = [self._decayed(a) for a in group]
         t = [int(a.memory["t"]) + 1 for a in group]  # waits for nobody: it stays on the CPU
         m = foreach.lerp([a.memory["m"] for a in group], g, 1 - self.beta1)

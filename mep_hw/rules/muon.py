@@ -56,7 +56,7 @@ class Muon(Batched):
         m = asked.memory["m"]
         return m.shape, m.dtype
 
-    def together(self, group: Sequence[Asked]) -> list[tuple[Update, Memory]]:
+    def several(self, group: Sequence[Asked]) -> list[tuple[Update, Memory]]:
         velocities = [_blend(a.memory["m"], a.contrast, self.momentum) for a in group]
         directions = [self._ahead(v, a.contrast).flatten(1) for v, a in zip(velocities, group, strict=True)]
         stack = directions[0] if len(group) == 1 else torch.stack(directions)

@@ -43,7 +43,7 @@ class Sgd(Batched):
     def init(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Memory:
         return {"m": torch.zeros(shape, dtype=dtype, device=generator.device)} if self.momentum else {}
 
-    def together(self, group: Sequence[Asked]) -> list[tuple[Update, Memory]]:
+    def several(self, group: Sequence[Asked]) -> list[tuple[Update, Memory]]:
         contrasts = [self._decayed(a) for a in group]
         if not self.momentum:
             return [(contrast * a.lr, a.memory) for contrast, a in zip(contrasts, group, strict=True)]

@@ -79,7 +79,7 @@ class TrainingStep:
         biases = rule.for_biases()
         for n in self.layers:
             self._remember(f"biases.{n}", biases, model.layers[n - 1].bias_shape or ())
-        self.alike: list[tuple[Rule, list[str]]] = [
+        self.by_rule: list[tuple[Rule, list[str]]] = [
             (one, [key for key, other in self.rules.items() if other is one])
             for one in {id(one): one for one in self.rules.values()}.values()
         ]
@@ -128,9 +128,10 @@ class TrainingStep:
         self.finite.contrast((*contrast.weights, *contrast.biases))
         updates: dict[str, Update] = {}
         new: dict[str, Memory] = {}
-        for rule, keys in self.alike:
-            asked = self._asked(keys, contrast, share, inputs, factor)
-            for key, (update, memory) in zip(keys, rule.steps(asked), strict=True):
+        for rule, keys in self.by_rule:
+            for key, (update, memory) in zip(
+                keys, rule.steps(self._asked(keys, contrast, inputs, factor)), strict=True
+            ):
                 updates[key], new[key] = update, memory
         self.finite.updates(list(updates.values()))
         # All before any is executed: one refused leaves every weight as it was.

@@ -42,6 +42,17 @@ def test_convolution_updates_keep_their_shape() -> None:
     assert dense(compile(update, 2 * update, card(), None).intended).equal(3 * update)
 
 
+def test_plain_registers_are_written_without_a_look() -> None:
+    """At an update whose values nobody can ask for: on a GPU a look would wait."""
+    compile(torch.empty(3, 4, device="meta"), None, card(), None)
+
+
+def test_registers_of_whole_steps_are_refused_what_is_not_finite() -> None:
+    steps = card("cpu", registers={"bits": 8, "step": 2**-7, "rounding": "nearest"})
+    with pytest.raises(ScheduleError, match="update: weights = nan: must be finite"):
+        compile(FULL / torch.zeros(8, 10), None, steps, None)
+
+
 def test_a_machine_without_exact_writes_is_refused() -> None:
     with pytest.raises(ScheduleError, match="backend crossbar: write_modes = outer, row"):
         compile(FULL, None, card("crossbar", write_modes=["outer", "row"]), load_device("flash-sonos"))

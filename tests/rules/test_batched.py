@@ -59,7 +59,7 @@ CASES = [(name, shape) for name in BATCHED for shape in SHAPES if len(shape) > 1
 def test_together_is_each_alone(name: str, shape: tuple[int, ...]) -> None:
     rule = BATCHED[name]
     group = given(rule, shape, 4)
-    for a, (update, memory) in zip(group, rule.together(group), strict=True):
+    for a, (update, memory) in zip(group, rule.several(group), strict=True):
         expected, after = alone(rule, a)
         assert torch.allclose(dense(update), dense(expected), rtol=0, atol=1e-12)
         assert memory.keys() == after.keys()
@@ -115,8 +115,8 @@ def test_couplings_of_one_shape_take_one_newton_schulz() -> None:
 
 def test_on_the_cpu_each_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     rule, sizes = Adam(), list[int]()
-    real = Adam.together
-    monkeypatch.setattr(Adam, "together", lambda self, group: sizes.append(len(group)) or real(self, group))
+    real = Adam.several
+    monkeypatch.setattr(Adam, "several", lambda self, group: sizes.append(len(group)) or real(self, group))
     assert len(list(rule.steps(given(rule, (3, 4), 5)))) == 5 and sizes == [1] * 5
 
 

@@ -20,8 +20,9 @@ from mep_hw.training.finite import Finite
 from mep_hw.training.loop import StepInfo
 from mep_hw.training.step import TrainingStep
 
-RULES = ["sgd", "adam", "muon", "dion"]
+RULES = ["sgd", "adam", "muon", "dion", "hebbian"]
 AROUND = {"": {}, "decay": {"weight_decay": 0.01}, "clip": {"clip": 0.5}}
+CASES = [(rule, around) for rule in RULES for around in AROUND if (rule, around) != ("hebbian", "decay")]
 GPUS = ["meta", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
@@ -51,8 +52,7 @@ def batch(sizes: tuple[int, ...], place: torch.device) -> tuple[Tensor, Tensor]:
     return torch.rand(8, sizes[0], device=place), torch.rand(8, sizes[-1], device=place)
 
 
-@pytest.mark.parametrize("around", AROUND)
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("rule", "around"), CASES)
 @pytest.mark.parametrize("gpu", GPUS)
 def test_a_step_never_waits(gpu: str, rule: str, around: str) -> None:
     sizes = (12, 9, 9, 9, 5)
