@@ -68,13 +68,16 @@ def test_together_is_each_alone(name: str, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("method", ["svd", *COEFFICIENTS])
 @pytest.mark.parametrize("shape", [(6, 9), (9, 6)], ids=str)
-def test_matrices_of_a_stack_do_not_touch_each_other(method: str, shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("dtype", "bar"), [(F64, 1e-12), (torch.float32, 1e-3)], ids=["float64", "float32"])
+def test_matrices_of_a_stack_do_not_touch_each_other(
+    method: str, shape: tuple[int, int], dtype: torch.dtype, bar: float
+) -> None:
     """Not in size, either: one is tiny, one huge, one zero."""
-    sizes = torch.tensor([1e-25, 1.0, 0.0, 1e25], dtype=F64)
-    stack = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0), dtype=F64) * sizes[:, None, None]
+    sizes = torch.tensor([1e-25, 1.0, 0.0, 1e25], dtype=dtype)
+    stack = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0), dtype=dtype) * sizes[:, None, None]
     found = orthogonalise(stack, method)
     for matrix, result in zip(stack, found, strict=True):
-        assert torch.allclose(result, orthogonalise(matrix, method), rtol=0, atol=1e-12)
+        assert torch.allclose(result, orthogonalise(matrix, method), rtol=0, atol=bar)
     assert not found[2].any() and float(torch.linalg.matrix_norm(found[3])) > 1
 
 
@@ -111,6 +114,18 @@ def test_couplings_of_one_shape_take_one_newton_schulz() -> None:
     steps = len(COEFFICIENTS["polar-express"].steps)
     assert (launched.counts["bmm"], launched.counts["baddbmm"]) == (steps, 2 * steps)
     assert launched.counts["mm"] == steps
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "muon quintic"])
+def test_groups_give_everybody_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two shapes in turn, as if the tensors lay on a GPU."""
+    rule = BATCHED[name]
+    mixed = [a for pair in zip(given(rule, (5, 8), 3), given(rule, (4, 6), 3), strict=True) for a in pair]
+    expected = [alone(rule, a) for a in mixed]
+    monkeypatch.setattr("mep_hw.rules.batched._place", lambda update: META)
+    for (update, memory), (other, after) in zip(rule.steps(mixed), expected, strict=True):
+        assert torch.allclose(dense(update), dense(other), rtol=0, atol=1e-12)
+        assert all(torch.allclose(memory[k], after[k], rtol=0, atol=1e-12) for k in after)
 
 
 def test_on_the_cpu_each_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
