@@ -5,8 +5,8 @@
 Clipping, decay and the spectral bound are rules around the rule (`mep_hw.rules.base.Wrapper`), no steps of their own.
 Biases take the same path with the same rule. A machine whose card says `exact` executes every update in full, so
 nothing is owed to the next step. Rules get all weights at once (`Rule.steps`), and a step on a GPU with exact weights
-never waits for the device: what is not finite is found by later looks (`mep_hw.training.finite`). Rule natural and the
-spectral bound decompose matrices, which waits.
+and a fixed number of sweeps never waits for the device: what is not finite is found by later looks
+(`mep_hw.training.finite`). Rule natural and the spectral bound decompose matrices, which waits.
 """
 
 from __future__ import annotations
