@@ -35,7 +35,9 @@ class Digital(Substrate):
         weights = self.weights[coupling]
         for change in changes:
             add_into_(weights, change)
-        weights.copy_(self._held(coupling, weights))
+        held = self._held(coupling, weights)
+        if held is not weights:
+            weights.copy_(held)
         return predict(schedule, self.card_of(coupling), self.device)
 
     def read(self, coupling: int) -> Tensor:

@@ -25,7 +25,9 @@ LOWER = "lower lr, momentum or beta"
 
 @dataclass
 class Finite:
-    """Looks for NaN and infinity in what a machine on `place` computes, and the processes `among` which contrasts differ.
+    """Looks for NaN and infinity in what a machine on `place` computes.
+
+    among: the processes whose contrasts differ, and which refuse one together.
     """
 
     place: torch.device

@@ -46,7 +46,7 @@ class StepInfo:
 
     The last two are numbers that the device may still be working on; who reads them waits for it.
 
-    losses, sweeps: of each sample of the batch, (batch,); in a job of several processes, of those that this one settled.
+    losses, sweeps: of each sample of the batch, (batch,); in a job of several processes, of those settled by this one.
     cost: of all changes of weights so far, without those of biases.
     machine: as the step left it; its `store` brings weights and biases into the model, to look at.
     """

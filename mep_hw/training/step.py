@@ -129,9 +129,8 @@ class TrainingStep:
         updates: dict[str, Update] = {}
         new: dict[str, Memory] = {}
         for rule, keys in self.by_rule:
-            for key, (update, memory) in zip(
-                keys, rule.steps(self._asked(keys, contrast, inputs, factor)), strict=True
-            ):
+            asked = self._asked(keys, contrast, share, inputs, factor)
+            for key, (update, memory) in zip(keys, rule.steps(asked), strict=True):
                 updates[key], new[key] = update, memory
         self.finite.updates(list(updates.values()))
         # All before any is executed: one refused leaves every weight as it was.
@@ -150,7 +149,9 @@ class TrainingStep:
         """Join what the rules' memories of all processes hold of each; from here every process can stand for all."""
         self.memory = {key: self.rules[key].together(memory) for key, memory in self.memory.items()}
 
-    def _asked(self, keys: Sequence[str], contrast: Contrast, share: Share, inputs: Tensor, factor: float) -> Iterator[Asked]:
+    def _asked(
+        self, keys: Sequence[str], contrast: Contrast, share: Share, inputs: Tensor, factor: float
+    ) -> Iterator[Asked]:
         """What the rule of these weights and biases is given; weights are read when it is their turn."""
         substrate = self.substrate
         for key in keys:
