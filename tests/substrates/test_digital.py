@@ -42,7 +42,7 @@ def factors(out: int, inputs: int) -> OuterSum:
 def test_an_update_that_is_not_finite_gets_no_schedule() -> None:
     for update in (torch.tensor([[1.0, math.nan]]), OuterSum(torch.ones(2, 1), torch.ones(3, 1), math.inf)):
         with pytest.raises(ScheduleError, match="update: weights = nan: must be finite"):
-            compile(update, None, card("cpu"), None)
+            compile(update, None, card("cpu", registers={"bits": 8, "step": 0.1}), None)
 
 
 def test_apply_adds_every_cycle_to_one_coupling(build: Callable[[Model], Substrate]) -> None:
