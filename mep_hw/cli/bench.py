@@ -1,4 +1,4 @@
-"""`mep-hw bench`: measurements of the toolkit itself: a step against backpropagation, rules side by side, arrays."""
+"""`mep-hw bench`: measurements of the toolkit itself: a step against backpropagation, rules, arrays, a GPU."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 import typer
 
 from mep_hw.cli import flags, models, output
+from mep_hw.cli.bench_gpu import gpu
 from mep_hw.studies.crossbar_cost import crossbar_costs
 from mep_hw.studies.environment import environment
 from mep_hw.studies.rule_cost import rule_costs
@@ -71,6 +72,9 @@ def crossbar(
     torch.set_num_threads(threads)
     table = crossbar_costs(size, batch, tile, rounds)
     _print(table, {"size": size, "batch": batch, "tile": tile, "rounds": rounds, "threads": threads}, as_json)
+
+
+bench.command()(gpu)
 
 
 def _print(rows: list[dict[str, Any]], settings: dict[str, int], as_json: bool) -> None:

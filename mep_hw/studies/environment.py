@@ -11,14 +11,16 @@ import torch
 
 
 def environment() -> dict[str, Any]:
-    """Commit (None outside a checkout; "+": with uncommitted changes to the package), processor, versions, threads."""
-    return {
+    """Commit (None outside a checkout; "+": with uncommitted changes to the package), processor, versions, threads, and
+    the GPU where there is one."""
+    found: dict[str, Any] = {
         "commit": _commit(),
         "processor": _processor(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
+    return found | {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else found
 
 
 def _commit() -> str | None:

@@ -104,9 +104,20 @@ def fewest_sweeps(model: Model, inputs: Tensor, targets: Tensor, batch: int) -> 
 
 def floor(model: Model, free: int, nudged: int) -> float:
     """Ratio of products per sample, EP to backprop: what a step would take if both sides ran products equally fast."""
+    first, rest = _first_and_rest(model)
+    return multiplications(model, free, nudged) / (2 * first + 3 * rest)
+
+
+def multiplications(model: Model, free: int, nudged: int) -> int:
+    """Of a training step with so many sweeps, per sample."""
+    first, rest = _first_and_rest(model)
+    return 2 * first + (1 + 2 * free + 2 * (2 * nudged - 1) + 2) * rest
+
+
+def _first_and_rest(model: Model) -> tuple[int, int]:
+    """Multiplications per sample of one pass through the couplings from the input, and through all others."""
     first = sum(_products(model, c) for c in model.outgoing[0])
-    rest = sum(_products(model, c) for c in range(len(model.couplings))) - first
-    return (2 * first + (1 + 2 * free + 2 * (2 * nudged - 1) + 2) * rest) / (2 * first + 3 * rest)
+    return first, sum(_products(model, c) for c in range(len(model.couplings))) - first
 
 
 def prototypes(model: Model, count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,105 @@
+"""`mep-hw bench gpu` as on a machine without a network: a checkout and few packages; for a GPU, the interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mep_hw.cards import load_backend
+from mep_hw.kernels.phase import phase_kernel
+from mep_hw.model import mlp
+from mep_hw.studies import gpu_checks
+from mep_hw.studies.gpu_speed import Plan, measure
+from mep_hw.studies.roofline import Ceilings, least_seconds
+
+# None stands for a package that cannot be imported.
+LACKING = """
+import sys
+sys.modules.update(matplotlib=None, sklearn=None)
+from mep_hw.cli import main
+main()
+"""
+
+
+def bench(*words: str, where: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    return subprocess.run(
+        [sys.executable, "-c", LACKING, "bench", "gpu", *words], cwd=where, env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+
+
+def test_it_runs_with_few_packages_and_writes_what_it_prints(tmp_path: Path) -> None:
+    done = bench("--model", "8-9-5", "--batch", "6", "--json", "--out", "found/here.json", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result == json.loads((tmp_path / "found/here.json").read_text())
+    checks = result["checks"]
+    assert {check["path"] for check in checks} == {"fused", "graph", "polar-express"}
+    assert {check["operands"] for check in checks if check["path"] != "polar-express"} == {"fp32"}
+    assert all(check["passed"] and 0 < check["error"] <= check["bar"] for check in checks)
+    (row,) = result["rows"]
+    assert (row["model"], row["batch"], row["path"]) == ("8-9-5", 6, "fused")
+    assert row["ep_ms"] == row["fused_ms"] and row["min_cosine"] >= 0.98
+    assert row["compiled_ms"] is row["graphed_ms"] is row["peak_mib"] is None  # there is no CUDA
+    assert result["left_out"] == [] and result["settings"]["interpreted"] is True
+
+
+def test_no_time_leaves_rows_out_and_says_which() -> None:
+    left_out: list[str] = []
+    plan = Plan([mlp(6, 5, 4)], [3, 5], minutes=0.0)
+    assert list(measure(plan, load_backend("gpu"), Ceilings(1.0, 1.0), left_out)) == []
+    assert left_out == ["6-5-4, batch 3", "6-5-4, batch 5"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "--model and --batch: is needed in the interpreter"),
+        (("--model", "6-5-4", "--batch", "2", "--operands", "fp8"), "gpu.operands = fp8"),
+        (("--model", "6", "--batch", "2"), "6"),
+        (("--model", "6-5-4", "--batch", "2", "--out", "/proc/none/x.json"), "cannot be written to"),
+    ],
+)
+def test_bad_input_is_one_line(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    done = bench(*words, where=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr and done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_kernel_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that is told of one layer less than there are."""
+    launch = phase_kernel.run
+
+    def shortened(*args: object, **kwargs: object) -> object:
+        changed = list(args)
+        changed[-2] = int(str(changed[-2])) - 1
+        return launch(*changed, **kwargs)
+
+    monkeypatch.setattr(phase_kernel, "run", shortened)
+    monkeypatch.setattr(gpu_checks, "_models", lambda: {"small": mlp(5, 6, 7, gpu_checks.OUTPUTS, activation="tanh")})
+    found = list(gpu_checks.checks(load_backend("gpu")))
+    assert not any(check.passed for check in found if check.path == "fused")
+    assert all(check.passed for check in found if check.path == "graph")
+
+
+def test_the_least_time_is_that_of_products_or_of_bytes() -> None:
+    model = mlp(4, 3, 2)
+    products = 2 * 12 + (1 + 2 * 2 + 2 * (2 * 3 - 1) + 2) * 6  # as the formula of the speed study counts them
+    assert least_seconds(model, 10, (2, 3), Ceilings(1e30, 1e3)) == pytest.approx(2 * 10 * products / 1e3)
+    moved = 4 * (3 * 18 + 10 * (4 + 6 * 5))
+    assert least_seconds(model, 10, (2, 3), Ceilings(1e3, 1e30)) == pytest.approx(moved / 1e3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_every_kind_of_operands_is_checked() -> None:
+    found = list(gpu_checks.checks(load_backend("gpu")))
+    assert {check.operands for check in found} >= {"fp32", "tf32", "bf16"}
+    assert all(check.passed for check in found), [check for check in found if not check.passed]
