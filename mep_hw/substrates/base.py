@@ -120,10 +120,9 @@ class Substrate(ABC):
         rule, fix = "weights in registers do not change with time", "leave it out, or use an array of memory cells"
         raise CapabilityError(f"backend {self.backend.name}", "after", f"{seconds:g} s", rule=rule, fix=fix)
 
-    def wire_error(self) -> float | None:
-        """How far the weights that reads see are from what the wires of an array make of its cells, relative to the
-        latter; None: there are no wires."""
-        return None
+    def remarks(self) -> dict[str, float | str]:
+        """What the machine has to say of itself at the end of an epoch, for the record of a run; most have nothing."""
+        return {}
 
     def pulses_per_cell(self) -> Tensor | None:
         """Pulses that each cell of all arrays has had since it was programmed, int64; None: there are no cells."""

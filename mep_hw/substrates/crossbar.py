@@ -162,13 +162,14 @@ class Crossbar(Substrate):
     def pulses_per_cell(self) -> Tensor:
         return torch.cat([bank.counted.flatten() for bank in self.banks if bank is not None])
 
-    def wire_error(self) -> float | None:
-        """Largest error of the weights that reads use against the exact circuit, see `Tile.wire_error`; None: wires are
-        ideal."""
+    def remarks(self) -> dict[str, float | str]:
+        """wire_error: largest of the weights that reads use against the exact circuit, see `Tile.wire_error`; not where
+        wires are ideal."""
         assert self.backend.array is not None  # checked when this was made
         if not self.backend.array.wires.resistive:
-            return None
-        return max((bank.wire_error() for bank in self.banks if bank is not None), default=None)
+            return {}
+        errors = [bank.wire_error() for bank in self.banks if bank is not None]
+        return {"wire_error": max(errors)} if errors else {}
 
     def snapshot(self) -> dict[str, Tensor]:
         tensors = {f"bias.{n}": b.clone() for n, b in enumerate(self.biases, start=1) if b is not None}

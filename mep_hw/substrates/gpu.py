@@ -62,6 +62,7 @@ class Gpu(Digital):
             raise CardError(backend.origin, "gpu", None, rule=rule, fix=fix)
         super().__init__(model, changed(backend, {"compute.torch_device": place(backend)}), device, seed)
         self.options, self.graphs = options, Graphs()
+        self.taken: dict[str, None] = {}  # paths, in the order of their first use
         self.operands = "fp32" if interpreted() else options.operands
         self.unfit = unsuitable(model, self.dtype)
         if self.unfit is not None and options.path == "fused":
@@ -101,16 +102,21 @@ class Gpu(Digital):
     def settle(self, inputs: Tensor, nudge: Nudge | None = None, start: Settled | None = None) -> Settled:
         if nudge is not None and start is None:
             start = self.settle(inputs)
-        name, options = self.path(len(inputs), nudge).name, self.backend.settle
-        if name == "library":
+        path, options = self.path(len(inputs), nudge), self.backend.settle
+        self.taken[str(path)] = None
+        if path.name == "library":
             trace = self.energy if self.record_energy else None
             with rounding("fp32", self.torch_device):
                 return settle(self.model, self, options, inputs, nudge, start, trace)
         with rounding(self.operands, self.torch_device):
-            if name == "fused":
+            if path.name == "fused":
                 assert self.chain is not None  # `path` says fused of models that suit only
                 return settle_fused(self.model, self.chain, self.products, options, inputs, nudge, start)
             return settle_replayed(self.model, self.products, self.graphs, options, inputs, nudge, start)
+
+    def remarks(self) -> dict[str, float | str]:
+        """path: what phases were settled by so far, and why where it was not the kernel."""
+        return {"path": "; ".join(self.taken)} if self.taken else {}
 
     def apply(self, coupling: int, schedule: Schedule) -> Cost:
         with rounding(self.operands, self.torch_device):

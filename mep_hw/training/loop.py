@@ -125,7 +125,7 @@ def _train_epochs(
         if path is not None and group.rank == 0:
             checkpoints.save(path, run, step, best)
     machine.store()
-    run.cost = step.cost
+    run.cost, run.remarks = step.cost, machine.remarks()
     _finish(run, step, data, best)
 
 
@@ -179,7 +179,6 @@ def _epoch(
     limit = max(hopeless, float(first))  # a machine with broken cells starts far off, and learns all the same
     if not math.isfinite(mean) or mean > limit:
         raise _diverged(settings, epoch, mean, limit, path)
-    wires = step.substrate.wire_error()
     bound = step.hammered()
     if bound is not None and not bound[1]:
         note = f"spectral_bound: not held after epoch {epoch}: steps are too large for the outer products it may write"
@@ -194,9 +193,7 @@ def _epoch(
     }
     if bound is not None:
         row["bound_directions"] = bound[0]
-    if wires is not None:
-        row["wire_error"] = wires
-    return row
+    return row | {name: told for name, told in step.substrate.remarks().items() if not isinstance(told, str)}
 
 
 def _kept(epoch: int, path: Path | None) -> str:

@@ -25,13 +25,14 @@ class Run:
     model: the trained model, the same object that was passed to `train`.
     history: one row per epoch: epoch, lr_factor (share of lr in its last step), train_loss, train_accuracy,
         bound_directions (outer products written so far by a spectral bound, by method hammer),
-        wire_error (of the weights that reads see, see `Substrate.wire_error`; only where there are wires),
+        numbers that the machine remarks on, such as wire_error where wires are modelled,
         test_accuracy and test_loss (or those of validation), free_sweeps (mean), residual (largest of the last batch),
         seconds. Accuracies are None where targets are real numbers.
     test_accuracy, test_loss: of the last epoch, or of the epoch that was best on the validation part (by its accuracy,
         else by its loss); None without test samples.
     control_accuracy, control_loss: the same run with hidden weights frozen; None when it was not asked for.
     cost: what the machine spent on weight updates; unknown figures are None.
+    remarks: what the machine says of itself at the end, see `Substrate.remarks`.
     """
 
     model: Model
@@ -43,18 +44,18 @@ class Run:
     control_loss: float | None = None
     seconds: float = 0.0
     cost: Cost = field(default_factory=Cost.none)
+    remarks: dict[str, float | str] = field(default_factory=dict[str, float | str])
 
     def as_dict(self) -> dict[str, Any]:
         """The keys that `mep-hw train --json` prints."""
         s = self.settings
-        figures = {
+        figures: dict[str, Any] = {
             "backend": s.backend, "device": s.device, "rule": s.rule, "data": s.data, "model": s.model,
             "epochs": len(self.history), "seed": s.seed, "test_accuracy": self.test_accuracy,
             "control_accuracy": self.control_accuracy, "test_loss": self.test_loss, "control_loss": self.control_loss,
             "seconds": round(self.seconds, 3), "cost": self.cost.as_dict(),
         }  # fmt: skip
-        wires = [row["wire_error"] for row in self.history[-1:] if "wire_error" in row]
-        return figures | ({"wire_error": wires[0]} if wires else {})
+        return figures | self.remarks
 
     def save(self, folder: str | Path) -> None:
         """Write run.json (results, settings, history), history.csv and curve.png, each atomically."""

@@ -175,3 +175,13 @@ def test_what_cards_may_not_ask() -> None:
         machine(chain(4), "gpu", gpu=None)
     with pytest.raises(CardError, match="gpu: kernels of a GPU"):
         machine(chain(4), "cpu", gpu={"operands": "tf32", "path": "auto", "fused_batch": 8, "fused_width": 8})
+
+
+def test_a_run_says_which_path_it_took() -> None:
+    x = torch.rand(12, 7, generator=torch.Generator().manual_seed(0))
+    data = (x, torch.arange(12) % OUTPUTS)
+    backend = card("gpu", gpu__fused_batch=8)
+    run = mep_hw.train(chain(6), data, backend=backend, epochs=1, batch_size=6, progress=False)
+    assert run.as_dict()["path"] == "fused"
+    run = mep_hw.train(chain(6), data, backend=backend, epochs=1, batch_size=12, progress=False)
+    assert run.as_dict()["path"] == "graph: 12 samples, and the kernel pays up to 8"
