@@ -16,6 +16,8 @@ from mep_hw.substrates.base import Substrate
 BETA = 0.1
 OUTPUTS = 5
 EXACT = {"settle__anderson": 0, "settle__free_sweeps": 400, "settle__nudged_sweeps": 400}
+PLACE = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # where kernels run
+WHOLE = {"gpu__operands": "fp32"}  # on a GPU too: tests compare with float64, and tell rounding from faults
 TIGHT = EXACT | {"settle__tolerance": 1e-6, "settle__nudged_tolerance": 1e-5}
 
 
