@@ -19,9 +19,11 @@ from mep_hw.errors import ModelError
 
 
 class Activation(ABC):
-    """One layer's non-linearity and the energy term that produces it."""
+    """One layer's non-linearity and the energy term that produces it; rho's values lie from `low` to `high`."""
 
     smooth: bool  # analytic, so that complex states (holomorphic estimator) are possible
+    low: float
+    high: float
 
     @abstractmethod
     def rho_(self, drive: Tensor) -> Tensor:
@@ -38,6 +40,10 @@ class Activation(ABC):
     def rho(self, drive: Tensor) -> Tensor:
         """rho(drive) as a new tensor."""
         return self.rho_(drive.clone())
+
+    def beyond(self, drive: Tensor, state: Tensor, factor: float) -> Tensor:
+        """`factor` times the way from `state` to rho(drive), as far as the range goes, as a new tensor."""
+        return state.lerp(self.rho(drive), factor).clamp_(self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ class Sigmoid(Activation):
     """Logistic unit; G(s) = s log s + (1 - s) log(1 - s)."""
 
     smooth = True
+    low, high = 0.0, 1.0
 
     def rho_(self, drive: Tensor) -> Tensor:
         return drive.sigmoid_()
@@ -96,6 +103,7 @@ class Tanh(Activation):
     """Hyperbolic tangent; G(s) = ((1 + s) log(1 + s) + (1 - s) log(1 - s)) / 2."""
 
     smooth = True
+    low, high = -1.0, 1.0
 
     def rho_(self, drive: Tensor) -> Tensor:
         return drive.tanh_()

@@ -37,7 +37,7 @@ def settle(
     """Settle one batch of inputs (batch, *input_shape); `energy`, where given, is recorded after every sweep."""
     if nudge is None:
         static = input_drives(model, substrate, inputs)
-        sweeper = Sweeper(model, substrate, static, len(inputs))
+        sweeper = Sweeper(model, substrate, static, len(inputs), over=options.over_relaxation)
         state = sweeper.feed_forward() if start is None else list(start.state)
         cap = options.free_sweeps
         limit = state[0].new_full((len(inputs),), options.tolerance) if options.tolerance else None

@@ -2,6 +2,11 @@
 
 Forward order in the free phase, output to input in the nudged one. The first nudged sweep starts from a free state
 whose products from below are still valid and does not compute them again.
+
+Over-relaxation (Young 1954; with bounds Cryer 1971): a visit of the free phase goes `over` times the way to the layer's
+minimiser. A layer's energy is a parabola along that way where its units are boxes or linear, so for `over` below 2 it
+falls with every visit all the same; sigmoid and tanh are kept within their range, and there it is only close to the
+settled state that this holds.
 """
 
 from __future__ import annotations
@@ -41,9 +46,11 @@ class Sweeper:
         beta: Tensor | None = None,
         target: Tensor | None = None,
         below: State | None = None,
+        over: float = 1.0,
     ) -> None:
         self.model, self.substrate, self.rows = model, substrate, rows
         self.static, self.beta, self.target, self.start_below = list(static), beta, target, below
+        self.over = over
         self.nudged = beta is not None
         self.below: list[Tensor] = [torch.empty(0)] * model.depth
         self.output = torch.empty(0)
@@ -82,9 +89,14 @@ class Sweeper:
                     drive = substrate.couple_back(c, state[above - 1], state[layer - 1], drive)
         self.below[layer - 1] = below
         activation = model.layers[layer - 1].activation
+        further = self.over != 1 and layer <= len(state)  # the feed-forward pass comes from nowhere
         if activation is None:
             value = model.loss.signal(drive, self.beta, self.target)
+            if further and model.loss.in_energy:
+                value = state[layer - 1].lerp(value, self.over)
             self.output = value if model.loss.in_energy else drive
+        elif further:
+            value = activation.beyond(drive, state[layer - 1], self.over)
         else:
             value = activation.rho(drive) if drive is below else activation.rho_(drive)
         if layer > len(state):

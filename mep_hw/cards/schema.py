@@ -68,6 +68,13 @@ class SettleOptions(Block):
     nudged_tolerance: float = Field(
         ge=0, description="the same for the nudged phase, as a multiple of |beta|; 0 always runs nudged_sweeps"
     )
+    over_relaxation: float = Field(
+        default=1.0,
+        ge=1,
+        lt=2,
+        description="how far a visit of the free phase takes a layer, as a multiple of the way to its minimum; 1 goes "
+        "just there; substrates that integrate know only 1",
+    )
     anderson: int = Field(default=0, ge=0, description="memory depth of Anderson acceleration, in sweeps; 0 is off")
     euler_step: float | None = Field(
         default=None, gt=0, le=1, description="dt / tau of substrates that integrate the ODE, no unit; null elsewhere"
@@ -75,6 +82,12 @@ class SettleOptions(Block):
     average: int = Field(
         default=0, ge=0, description="steps over which states are averaged after settling, where reads are noisy"
     )
+
+    @model_validator(mode="after")
+    def _integrators_visit_no_layers(self) -> SettleOptions:
+        if self.euler_step is not None and self.over_relaxation != 1:
+            raise ValueError("over_relaxation must be 1 where there is an euler_step, as no layer is visited by itself")
+        return self
 
 
 class GpuOptions(Block):
