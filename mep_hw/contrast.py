@@ -50,23 +50,11 @@ def differences(
     model, batch, pairs = substrate.model, len(inputs), len(weights)
     single = weights[0] if pairs == 1 and isinstance(weights[0], float) else None
 
-    @cache
-    def ends(layer: int) -> tuple[Tensor, Tensor]:
-        value = state[layer - 1]
+    def ends(value: Tensor) -> Sequence[Tensor]:
+        if pairs == 1:
+            return value.chunk(2)
         copies = value.view(pairs, 2, batch, *value.shape[1:])
         return copies.select(1, 0).flatten(0, 1), copies.select(1, 1).flatten(0, 1)
-
-    @cache
-    def sums(layer: int) -> Tensor:
-        """t+ + t- of all pairs and, below them, t+ - t-."""
-        top, low = ends(layer)
-        both = top.new_empty(2 * len(top), *top.shape[1:])
-        torch.add(top, low, out=both[: len(top)])
-        torch.sub(top, low, out=both[len(top) :])
-        return both
-
-    def delta(layer: int) -> Tensor:
-        return sums(layer)[pairs * batch :]
 
     def weighted(value: Tensor) -> Tensor:
         """Each pair's rows times its weight; left to the end where that is one number."""
@@ -74,30 +62,33 @@ def differences(
             return value
         return torch.cat([_times(part, w) for part, w in zip(value.split(batch), weights, strict=True)])
 
-    @cache
-    def folded(layer: int) -> Tensor:
+    def folded(delta: Tensor) -> Tensor:
         """The weighted differences summed over pairs, (batch, *shape)."""
-        return weighted(delta(layer)).unflatten(0, (pairs, batch)).sum(0) if pairs > 1 else weighted(delta(layer))
+        return weighted(delta).unflatten(0, (pairs, batch)).sum(0) if pairs > 1 else weighted(delta)
+
+    parts = [_sums(*ends(value)) for value in state]
+    signals = [folded(minus) for _, minus, _ in parts]
+    factor = 1.0 if single is None else single
 
     def product(coupling: Coupling, weight: Tensor) -> Update:
-        if coupling.source == 0:
-            return coupling.product(folded(coupling.target), inputs, weight)
+        target, source = coupling.target - 1, coupling.source - 1
+        if source < 0:
+            return coupling.product(signals[target], inputs, weight) * factor
         if coupling.routes_by_argmax:  # each copy has its own winners, so the identity above does not hold
-            (top, low), (source, sink) = ends(coupling.target), ends(coupling.source)
-            return coupling.product(torch.cat([weighted(top), -weighted(low)]), torch.cat([source, sink]), weight)
-        plus, minus = sums(coupling.target).chunk(2)
-        target = torch.cat([weighted(minus), weighted(plus)])
-        return coupling.product(target, sums(coupling.source), weight) * 0.5
+            top, low = ends(state[target])
+            columns = torch.cat([weighted(top), -weighted(low)]), torch.cat(tuple(ends(state[source])))
+            return coupling.product(*columns, weight) * factor
+        plus, minus, _ = parts[target]
+        return coupling.product(torch.cat([weighted(minus), weighted(plus)]), parts[source][2], weight) * (0.5 * factor)
 
-    factor = 1.0 if single is None else single
     updates: list[Update | None] = [
-        product(k, _routing(substrate, c)) * factor if k.trainable else None for c, k in enumerate(model.couplings)
+        product(k, _routing(substrate, c)) if k.trainable else None for c, k in enumerate(model.couplings)
     ]
     biases = [
-        None if k.bias_shape is None else folded(n).sum(0).sum_to_size(k.bias_shape) * factor
-        for n, k in enumerate(model.layers, start=1)
+        None if k.bias_shape is None else _over_batch(signal, k.bias_shape) * factor
+        for signal, k in zip(signals, model.layers, strict=True)
     ]
-    return Contrast(updates, biases, free, lambda layer: folded(layer) * (factor * batch))
+    return Contrast(updates, biases, free, lambda layer: signals[layer - 1] * (factor * batch))
 
 
 def contour(substrate: Substrate, state: State, weights: Sequence[complex], inputs: Tensor, free: Settled) -> Contrast:
@@ -129,7 +120,7 @@ def contour(substrate: Substrate, state: State, weights: Sequence[complex], inpu
             rows = torch.cat([target.real, -target.imag]), torch.cat([source.real, source.imag])
             updates.append(coupling.product(*rows, weight))
     biases = [
-        None if k.bias_shape is None else folded(n).sum(0).sum_to_size(k.bias_shape)
+        None if k.bias_shape is None else _over_batch(folded(n), k.bias_shape)
         for n, k in enumerate(model.layers, start=1)
     ]
     return Contrast(updates, biases, free, lambda layer: folded(layer) * batch)
@@ -157,6 +148,19 @@ def total(parts: Sequence[Contrast]) -> Contrast:
         return torch.stack([part.signal(layer) for part in parts]).sum(0)
 
     return Contrast(weights, biases, parts[0].free, signal)
+
+
+def _sums(top: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """top + low, top - low, and the tensor in which the latter lies below the former."""
+    both = top.new_empty(2 * top.shape[0], *top.shape[1:])
+    plus, minus = both.chunk(2)
+    return torch.add(top, low, out=plus), torch.sub(top, low, out=minus), both
+
+
+def _over_batch(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The sum over samples, and over the positions that share a bias of this shape."""
+    whole = value.sum(0)
+    return whole if whole.shape == shape else whole.sum_to_size(shape)
 
 
 def _routing(substrate: Substrate, c: int) -> Tensor:

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import cmath
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -75,7 +76,7 @@ class Pairs(Estimator):
             _require_minimum(substrate, self.beta)
         free = substrate.settle(inputs, None, start)
         batch = len(inputs)
-        beta = _strengths([n * self.beta for n in nodes if n], inputs, inputs.dtype)
+        beta = _strengths(tuple(n * self.beta for n in nodes if n), batch, inputs.dtype, inputs.device)
         state = substrate.settle(inputs, Nudge(beta, target), free).state
         if 0 in nodes:  # only as the last one
             state = [torch.cat([a, b]) for a, b in zip(state, free.state, strict=True)]
@@ -98,7 +99,7 @@ class Holomorphic(Estimator):
         free = substrate.settle(inputs, None, start)
         batch = len(inputs)
         nodes = [cmath.rect(1.0, 2 * cmath.pi * k / self.points) for k in range(self.points)]
-        beta = _strengths([n * self.beta for n in nodes], inputs, inputs.dtype.to_complex())
+        beta = _strengths(tuple(n * self.beta for n in nodes), batch, inputs.dtype.to_complex(), inputs.device)
         state = substrate.settle(inputs, Nudge(beta, target), free).state
         weights = [1 / (self.points * n * self.beta * batch) for n in nodes]
         yield contour(substrate, state, weights, inputs, free)
@@ -177,9 +178,10 @@ def make(name: str, beta: float, points: int = 4) -> Estimator:
 NAMES = ("centered", "one_sided", "random_sign", "richardson", "holomorphic", "continual")
 
 
-def _strengths(values: Sequence[complex], inputs: Tensor, dtype: torch.dtype) -> Tensor:
-    """One strength per copy of the batch, (copies * batch,)."""
-    return torch.cat([torch.full((len(inputs),), v, dtype=dtype, device=inputs.device) for v in values])
+@lru_cache(maxsize=16)
+def _strengths(values: tuple[complex, ...], batch: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """One strength per copy of the batch, (copies * batch,); shared by all phases that ask for the same, to be read."""
+    return torch.cat([torch.full((batch,), v, dtype=dtype, device=device) for v in values])
 
 
 def _require_minimum(substrate: Substrate, beta: float) -> None:

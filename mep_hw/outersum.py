@@ -7,7 +7,8 @@ roughly min(out, in) columns the dense matrix is the smaller object; `dense()` i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -46,7 +47,15 @@ class OuterSum:
         weights.view(self.shape).addmm_(self.left, self.right.T, alpha=self.scale)
 
     def __mul__(self, factor: float) -> OuterSum:
-        return replace(self, scale=self.scale * factor)
+        product = OuterSum(self.left, self.right, self.scale * factor)
+        if "entries" in self.__dict__:  # the same factors have the same sum
+            product.__dict__["entries"] = self.entries
+        return product
+
+    @cached_property
+    def entries(self) -> Tensor:
+        """Sum of the entries of both factors."""
+        return self.left.sum() + self.right.sum()
 
     def matmul(self, other: Tensor) -> Tensor:
         """M @ other for `other` (in, n)."""
@@ -85,7 +94,7 @@ def dense(update: Update) -> Tensor:
 
 def checksum(update: Update) -> Tensor:
     """A number that is finite exactly when all entries are (short of overflow), in one pass without a mask."""
-    return update.left.sum() + update.right.sum() + update.scale if isinstance(update, OuterSum) else update.sum()
+    return update.entries + update.scale if isinstance(update, OuterSum) else update.sum()
 
 
 def add_into_(weights: Tensor, update: Update) -> None:

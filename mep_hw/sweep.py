@@ -20,6 +20,9 @@ from mep_hw.model import Model
 from mep_hw.state import State
 
 
+NOTHING = torch.empty(0)  # where a phase has not been yet
+
+
 class Coupled(Protocol):
     """The products a substrate has to offer; both directions go through the same stored weights."""
 
@@ -52,8 +55,8 @@ class Sweeper:
         self.static, self.beta, self.target, self.start_below = list(static), beta, target, below
         self.over = over
         self.nudged = beta is not None
-        self.below: list[Tensor] = [torch.empty(0)] * model.depth
-        self.output = torch.empty(0)
+        self.below: list[Tensor] = [NOTHING] * model.depth
+        self.output = NOTHING
         self.silent = not (model.loss.in_energy or self.nudged)  # the read-out sends nothing back
         self.inner = [[c for c in group if model.couplings[c].source > 0] for group in model.incoming]
 

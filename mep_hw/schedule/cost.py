@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 
@@ -37,10 +38,13 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         # Wear of one array grows with every schedule it executes, so it adds like the rest.
-        return Cost(*(known_sum(getattr(self, f.name), getattr(other, f.name)) for f in fields(Cost)))
+        return Cost(*map(known_sum, _figures(self), _figures(other)))
 
     def as_dict(self) -> dict[str, float | int | None]:
         return {f.name: getattr(self, f.name) for f in fields(Cost)}
+
+
+_figures = attrgetter(*(f.name for f in fields(Cost)))
 
 
 def known_sum(a: Any, b: Any) -> Any:
