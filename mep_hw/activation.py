@@ -41,10 +41,6 @@ class Activation(ABC):
         """rho(drive) as a new tensor."""
         return self.rho_(drive.clone())
 
-    def beyond(self, drive: Tensor, state: Tensor, factor: float) -> Tensor:
-        """`factor` times the way from `state` to rho(drive), as far as the range goes, as a new tensor."""
-        return state.lerp(self.rho(drive), factor).clamp_(self.low, self.high)
-
 
 @dataclass(frozen=True)
 class Box(Activation):

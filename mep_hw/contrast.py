@@ -40,21 +40,18 @@ def differences(
 ) -> Contrast:
     """sum_k weights[k] (local products of copy 2k - those of copy 2k + 1); `state` holds 2 len(weights) copies.
 
+    The state is used up: its memory goes into the contrast, because memory that no cache holds yet costs a step more
+    than what is computed in it.
+
     A weight is a number or a (batch,) tensor. Couplings from the input need one column per sample and pair, because the
     input is the same in both copies; the others need two. Of two real products the difference is taken as
 
-        t+ s+ - t- s- = ((t+ - t-) (s+ + s-) + (t+ + t-) (s+ - s-)) / 2
+        t+ s+ - t- s- = (t+ - t-) (s+ + s-) / 2 + (t+ + t-) / 2 (s+ - s-)
 
     so that float32 never subtracts two nearly equal sums over a batch.
     """
     model, batch, pairs = substrate.model, len(inputs), len(weights)
     single = weights[0] if pairs == 1 and isinstance(weights[0], float) else None
-
-    def ends(value: Tensor) -> Sequence[Tensor]:
-        if pairs == 1:
-            return value.chunk(2)
-        copies = value.view(pairs, 2, batch, *value.shape[1:])
-        return copies.select(1, 0).flatten(0, 1), copies.select(1, 1).flatten(0, 1)
 
     def weighted(value: Tensor) -> Tensor:
         """Each pair's rows times its weight; left to the end where that is one number."""
@@ -66,20 +63,23 @@ def differences(
         """The weighted differences summed over pairs, (batch, *shape)."""
         return weighted(delta).unflatten(0, (pairs, batch)).sum(0) if pairs > 1 else weighted(delta)
 
-    parts = [_sums(*ends(value)) for value in state]
-    signals = [folded(minus) for _, minus, _ in parts]
+    both = state if pairs == 1 else [_signs_apart(value, batch) for value in state]
+    routed = {n for k in model.couplings if k.routes_by_argmax for n in (k.source, k.target) if k.source > 0}
+    ends = {n: both[n - 1].clone() for n in routed}
+    parts = [_mean_and_difference(value) for value in both]
+    signals = [folded(difference) for _, difference in parts]
     factor = 1.0 if single is None else single
 
     def product(coupling: Coupling, weight: Tensor) -> Update:
-        target, source = coupling.target - 1, coupling.source - 1
-        if source < 0:
-            return coupling.product(signals[target], inputs, weight) * factor
+        target, source = coupling.target, coupling.source
+        if source == 0:
+            return coupling.product(signals[target - 1], inputs, weight) * factor
         if coupling.routes_by_argmax:  # each copy has its own winners, so the identity above does not hold
-            top, low = ends(state[target])
-            columns = torch.cat([weighted(top), -weighted(low)]), torch.cat(tuple(ends(state[source])))
-            return coupling.product(*columns, weight) * factor
-        plus, minus, _ = parts[target]
-        return coupling.product(torch.cat([weighted(minus), weighted(plus)]), parts[source][2], weight) * (0.5 * factor)
+            top, low = ends[target].chunk(2)
+            return coupling.product(torch.cat([weighted(top), -weighted(low)]), ends[source], weight) * factor
+        mean, difference = parts[target - 1]
+        columns = torch.cat([weighted(difference), weighted(mean)]), both[source - 1]
+        return coupling.product(*columns, weight) * factor
 
     updates: list[Update | None] = [
         product(k, _routing(substrate, c)) if k.trainable else None for c, k in enumerate(model.couplings)
@@ -150,11 +150,16 @@ def total(parts: Sequence[Contrast]) -> Contrast:
     return Contrast(weights, biases, parts[0].free, signal)
 
 
-def _sums(top: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """top + low, top - low, and the tensor in which the latter lies below the former."""
-    both = top.new_empty(2 * top.shape[0], *top.shape[1:])
-    plus, minus = both.chunk(2)
-    return torch.add(top, low, out=plus), torch.sub(top, low, out=minus), both
+def _signs_apart(value: Tensor, batch: int) -> Tensor:
+    """The copies with even numbers, and below them those with odd ones, as a new tensor."""
+    return value.view(-1, 2, batch, *value.shape[1:]).transpose(0, 1).flatten(0, 2)
+
+
+def _mean_and_difference(value: Tensor) -> tuple[Tensor, Tensor]:
+    """(top + low) / 2 and top - low of the halves of `value`, in their places; the difference is rounded only once."""
+    top, low = value.chunk(2)
+    torch.sub(top, low, out=low)
+    return top.sub_(low, alpha=0.5), low
 
 
 def _over_batch(value: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -80,7 +80,8 @@ class Dense:
 
     def backward(self, value: Tensor, weight: Tensor, shape: Shape, add: Tensor | None) -> Tensor:
         if add is None or len(shape) > 1:
-            product = (value @ weight).unflatten(1, shape)
+            product = value @ weight
+            product = product.unflatten(1, shape) if len(shape) > 1 else product
             return product if add is None else product.add_(add)
         return torch.addmm(add, value, weight)
 

@@ -37,26 +37,27 @@ def settle(
     """Settle one batch of inputs (batch, *input_shape); `energy`, where given, is recorded after every sweep."""
     if nudge is None:
         static = input_drives(model, substrate, inputs)
-        sweeper = Sweeper(model, substrate, static, len(inputs), over=options.over_relaxation)
+        sweeper = Sweeper(model, substrate, static, inputs.shape[0], over=options.over_relaxation)
         state = sweeper.feed_forward() if start is None else list(start.state)
         cap = options.free_sweeps
         limit = state[0].new_full((len(inputs),), options.tolerance) if options.tolerance else None
     else:
         start = start or settle(model, substrate, options, inputs)
         static = start.static or input_drives(model, substrate, inputs)
-        copies = len(nudge.beta) // len(inputs)
-        spread = _Repeater(copies)
-        again = spread if len(start.output) == len(inputs) else _Repeater(1)
-        state = [
-            again(value).to(nudge.beta.dtype) if nudge.beta.is_complex() else again(value) for value in start.state
-        ]
-        target, beta = spread(nudge.target), nudge.beta[:, None]
-        fed = {model.couplings[c].target for c in model.outgoing[0]}
-        static = [spread(v) if v is not None and n in fed else v for n, v in enumerate(static, start=1)]
-        below = None if start.below is None else [again(value) for value in start.below]
-        sweeper = Sweeper(model, substrate, static, len(nudge.beta), beta, target, below)
-        cap = nudge.cap(options.nudged_sweeps)
         limit = options.nudged_tolerance * nudge.beta.abs() if options.nudged_tolerance else None
+        spread = _Repeater(nudge.beta.shape[0] // inputs.shape[0])
+        state, below, target, beta = list(start.state), start.below, spread(nudge.target), nudge.beta[:, None]
+        if limit is not None or any(k.routes_by_argmax for k in model.couplings):
+            # Rows stop one by one, or the old state decides where maxima are: every copy needs its own.
+            again = spread if start.output.shape[0] == inputs.shape[0] else _Repeater(1)
+            state = [again(value) for value in state]
+            if nudge.beta.is_complex():
+                state = [value.to(nudge.beta.dtype) for value in state]
+            fed = {model.couplings[c].target for c in model.outgoing[0]}
+            static = [spread(v) if v is not None and n in fed else v for n, v in enumerate(static, start=1)]
+            below = None if below is None else [again(value) for value in below]
+        sweeper = Sweeper(model, substrate, static, nudge.beta.shape[0], beta, target, below)
+        cap = nudge.cap(options.nudged_sweeps)
     record = None if energy is None else _EnergyTrace(energy, inputs, nudge)
     return _iterate(sweeper, state, limit, cap, options.anderson, record)
 

@@ -37,7 +37,7 @@ class Settled:
     output: (rows, outputs), the read-out: s_L, or the logits with cross entropy.
     sweeps: (rows,) sweeps (or integration steps) until the sample stopped.
     measured: (rows,) the residual; None: it is computed when somebody asks, from
-    earlier: the state one sweep earlier.
+    earlier: the state one sweep earlier, or the one batch of it that all copies share.
     energy: (sweeps, rows) E, or E + beta C in a nudged phase, after each sweep, when it was asked for.
     """
 
@@ -63,7 +63,8 @@ class Settled:
         if self.measured is not None:
             return self.measured
         assert self.earlier is not None  # one of the two is given
-        return largest_change(self.state, self.earlier)
+        rows = self.output.shape[0]
+        return largest_change(self.state, [torch.cat([old] * (rows // old.shape[0])) for old in self.earlier])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ settled state that this holds.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -38,7 +39,11 @@ class Coupled(Protocol):
 
 
 class Sweeper:
-    """One phase's fixed quantities, and the sweep that uses them."""
+    """One phase's fixed quantities, and the sweep that uses them.
+
+    Nudged copies of a batch may share what they start from: `static`, `below` and the state given to the first sweep
+    then hold the batch once. Each copy of it would be written and read again by every pass through the caches.
+    """
 
     def __init__(
         self,
@@ -82,30 +87,45 @@ class Sweeper:
         if below is None:
             below = fixed
             for c in self.inner[layer]:
-                below = substrate.couple(c, state[model.couplings[c].source - 1], below)
+                below = self._plus(layer, below, substrate.couple, c, state[model.couplings[c].source - 1])
         assert below is not None  # every layer has an incoming coupling
         drive = below
         if feedback:
             for c in model.outgoing[layer]:
                 above = model.couplings[c].target
                 if not (self.silent and above == model.depth):
-                    drive = substrate.couple_back(c, state[above - 1], state[layer - 1], drive)
+                    ends = state[above - 1], self._shaped(state[layer - 1])
+                    drive = self._plus(layer, drive, substrate.couple_back, c, *ends)
         self.below[layer - 1] = below
         activation = model.layers[layer - 1].activation
         further = self.over != 1 and layer <= len(state)  # the feed-forward pass comes from nowhere
         if activation is None:
+            if drive.shape[0] < self.rows:
+                drive = torch.cat([drive] * (self.rows // drive.shape[0]))
             value = model.loss.signal(drive, self.beta, self.target)
             if further and model.loss.in_energy:
                 value = state[layer - 1].lerp(value, self.over)
             self.output = value if model.loss.in_energy else drive
-        elif further:
-            value = activation.beyond(drive, state[layer - 1], self.over)
         else:
             value = activation.rho(drive) if drive is below else activation.rho_(drive)
+            if further:
+                value.lerp_(state[layer - 1], 1 - self.over).clamp_(activation.low, activation.high)
         if layer > len(state):
             state.append(value)
         else:
             state[layer - 1] = value
+
+    def _plus(self, layer: int, add: Tensor | None, product: Callable[..., Tensor], *ends: Any) -> Tensor:
+        """product(*ends) + add, where `add` may hold one batch that all copies share."""
+        if add is None or add.shape[0] == self.rows or add.dim() == len(self.model.layers[layer - 1].shape):
+            return product(*ends, add)
+        whole = product(*ends, None)
+        whole.view(-1, *add.shape).add_(add)
+        return whole
+
+    def _shaped(self, value: Tensor) -> Tensor:
+        """`value`, or where it holds one batch that all copies share, something in their shape that takes no memory."""
+        return value if value.shape[0] == self.rows else value[:1].expand(self.rows, *value.shape[1:])
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""

@@ -7,7 +7,6 @@ import torch
 from helpers import machine
 from problems import KINDS, problem
 
-from mep_hw.activation import NAMED
 from mep_hw.cards.schema import SettleOptions
 from mep_hw.model import Model, mlp
 from mep_hw.spec import BoxSpec
@@ -69,13 +68,20 @@ def test_it_saves_sweeps_where_they_contract_slowly() -> None:
     assert float(fast) < 0.8 * float(slow)
 
 
-@pytest.mark.parametrize("name", NAMED)
-def test_units_stay_within_their_range(name: str) -> None:
-    activation, drive = NAMED[name], torch.tensor([-20.0, 0.1, 20.0])
-    state = activation.rho(-drive)
-    moved = activation.beyond(drive, state, 1.9)
-    assert float(moved.min()) == activation.low and float(moved.max()) == activation.high
-    assert float(moved[1]) == pytest.approx(float(state[1] + 1.9 * (activation.rho(drive) - state)[1]))
+@pytest.mark.parametrize("kind", ["mlp", "tanh", "sigmoid"])
+def test_units_stay_within_their_range(kind: str) -> None:
+    p = problem(kind)
+    for bias in p.model.biases[:-1]:
+        assert bias is not None
+        bias.mul_(30)  # drives far apart, so that the way to the minimum is long
+    start = relaxed(p.model, 1.0, 1, 0.0).settle(p.x)
+    for bias in p.model.biases[:-1]:
+        assert bias is not None
+        bias.neg_()
+    moved = relaxed(p.model, 1.9, 1, 0.0).settle(p.x, start=start)
+    for layer, value in zip(p.model.layers[:-1], moved.state, strict=False):
+        assert layer.activation is not None
+        assert float(value.min()) == layer.activation.low and float(value.max()) == layer.activation.high
 
 
 def test_what_integrates_refuses_it() -> None:

@@ -28,6 +28,8 @@ from mep_hw.compiler.sample import trial
 from mep_hw.schedule.cost import Cost
 from mep_hw.schedule.ir import Cell, Hold, Outer, Read, Refresh, Registers, Row, Schedule, Transfer
 
+REGISTER_WRITE = Cost(cycles=1, slots=0, pulses=0, line_pulses=0, reads=0)  # no card describes its host
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -80,7 +82,7 @@ def expected(
 def _of_host(cycle: Registers | Hold) -> Cost:
     if isinstance(cycle, Hold):
         return replace(Cost.none(), time_s=cycle.seconds)
-    return Cost(cycles=1, slots=0, pulses=0, line_pulses=0, reads=0)  # no card describes its host
+    return REGISTER_WRITE
 
 
 def _of_array(
