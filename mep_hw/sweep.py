@@ -20,7 +20,6 @@ from torch import Tensor
 from mep_hw.model import Model
 from mep_hw.state import State
 
-
 NOTHING = torch.empty(0)  # where a phase has not been yet
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mep_hw.outersum import OuterSum, add_into_, dense
+from mep_hw.outersum import OuterSum, checksum
 
 
 @pytest.fixture
@@ -80,3 +80,8 @@ def test_the_norm_of_nothing_and_of_nan() -> None:
 def test_a_dense_update_passes_through() -> None:
     update = torch.ones(2, 2)
     assert dense(update) is update
+
+
+def test_a_multiple_has_the_checksum_of_its_own_scale() -> None:
+    m = OuterSum(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0]]))
+    assert (float(checksum(m)), float(checksum(m * 4)), float(checksum(m * 4 * 0.5))) == (7.0, 10.0, 8.0)

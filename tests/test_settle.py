@@ -131,6 +131,25 @@ def test_copies_settle_together_as_apart(kind: str) -> None:
     assert float((on.state[0] - both.state[0]).abs().max()) <= 3e-4
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sweeps", [1, 3])
+def test_copies_that_share_their_start_settle_as_apart(kind: str, sweeps: int) -> None:
+    p = problem(kind)
+    substrate = exact(p.model, settle__nudged_tolerance=0.0, settle__nudged_sweeps=sweeps)
+    free = substrate.settle(p.x)
+    held = [value.clone() for value in free.state]
+    both = substrate.settle(p.x, Nudge(torch.cat([beta(0.3, 6), beta(-0.3, 6)]), p.y), free)
+    for k, sign in enumerate((0.3, -0.3)):
+        alone = substrate.settle(p.x, Nudge(beta(sign, 6), p.y), free)
+        rows = slice(6 * k, 6 * k + 6)
+        assert torch.allclose(both.residual[rows], alone.residual, rtol=0, atol=1e-12)
+        for a, b in zip([*both.state, both.output], [*alone.state, alone.output], strict=True):
+            assert torch.allclose(a[rows], b, rtol=0, atol=1e-12)
+    for value in both.state:
+        value.fill_(-1.0)  # what estimators do with it leaves the free phase alone
+    assert all(torch.equal(a, b) for a, b in zip(free.state, held, strict=True))
+
+
 def test_a_nudge_of_strength_zero_changes_nothing() -> None:
     p = problem("skip")
     free = exact(p.model).settle(p.x)

@@ -65,7 +65,10 @@ class Substrate(ABC):
 
     @abstractmethod
     def settle(self, inputs: Tensor, nudge: Nudge | None = None, start: Settled | None = None) -> Settled:
-        """The state that the dynamics reach for `inputs` (batch, *input_shape), see `Nudge` and `Settled`."""
+        """The state that the dynamics reach for `inputs` (batch, *input_shape), see `Nudge` and `Settled`.
+
+        Its tensors are the caller's from then on: estimators overwrite those of nudged phases.
+        """
 
     @abstractmethod
     def apply(self, coupling: int, schedule: Schedule) -> Cost:
