@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mep_hw.outersum import OuterSum, checksum
+from mep_hw.outersum import OuterSum, add_into_, checksum, dense
 
 
 @pytest.fixture
