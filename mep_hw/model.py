@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -80,12 +81,15 @@ class Model:
         between = [c for c in self.trainable if self.couplings[c].source > 0]
         return [c for c in between if self.couplings[c].target < self.depth] or between
 
+    @cached_property
+    def routes_by_argmax(self) -> bool:
+        """True with max pooling anywhere."""
+        return any(k.routes_by_argmax for k in self.couplings)
+
     @property
     def smooth(self) -> bool:
         """True when every activation is analytic, which complex states need."""
-        return not any(k.routes_by_argmax for k in self.couplings) and all(
-            k.activation is None or k.activation.smooth for k in self.layers
-        )
+        return not self.routes_by_argmax and all(k.activation is None or k.activation.smooth for k in self.layers)
 
     def parameters(self) -> list[Tensor]:
         """Learned weights and biases, layer by layer, for `mep_hw.optimizers`; they carry no gradient."""

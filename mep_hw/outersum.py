@@ -44,7 +44,8 @@ class OuterSum:
 
     def add_into_(self, weights: Tensor) -> None:
         """weights += M in place, without forming M; a convolution (out, in, k, k) counts as (out, in * k * k)."""
-        weights.view(self.shape).addmm_(self.left, self.right.T, alpha=self.scale)
+        matrix = weights if weights.dim() == 2 else weights.view(self.shape)
+        matrix.addmm_(self.left, self.right.T, alpha=self.scale)
 
     def __mul__(self, factor: float) -> OuterSum:
         product = OuterSum(self.left, self.right, self.scale * factor)
@@ -94,7 +95,10 @@ def dense(update: Update) -> Tensor:
 
 def checksum(update: Update) -> Tensor:
     """A number that is finite exactly when all entries are (short of overflow), in one pass without a mask."""
-    return update.entries + update.scale if isinstance(update, OuterSum) else update.sum()
+    if not isinstance(update, OuterSum):
+        return update.sum()
+    plain = abs(update.scale) <= torch.finfo(update.left.dtype).max
+    return update.entries if plain else update.entries + update.scale
 
 
 def add_into_(weights: Tensor, update: Update) -> None:

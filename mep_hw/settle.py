@@ -47,7 +47,7 @@ def settle(
         limit = options.nudged_tolerance * nudge.beta.abs() if options.nudged_tolerance else None
         spread = _Repeater(nudge.beta.shape[0] // inputs.shape[0])
         state, below, target, beta = list(start.state), start.below, spread(nudge.target), nudge.beta[:, None]
-        if limit is not None or any(k.routes_by_argmax for k in model.couplings):
+        if limit is not None or model.routes_by_argmax:
             # Rows stop one by one, or the old state decides where maxima are: every copy needs its own.
             again = spread if start.output.shape[0] == inputs.shape[0] else _Repeater(1)
             state = [again(value) for value in state]
