@@ -2,8 +2,8 @@
 
 Which one runs depends on the model, the card and the number of samples alone, never on a measurement, so that runs can
 be repeated; `path` says which, and why. Both sweep in differences (`mep_hw.increments`), so products may round their
-operands. What neither can do (max pooling, complex states, recorded energies, Anderson mixing) goes through
-`mep_hw.settle` with float32 operands.
+operands. What neither can do (max pooling, complex states, recorded energies, Anderson mixing, over-relaxation) goes
+through `mep_hw.settle` with float32 operands.
 """
 
 from __future__ import annotations
@@ -135,9 +135,11 @@ class Gpu(Digital):
             return "energies are recorded after every sweep"
         if self.backend.settle.anderson:
             return "the card asks for Anderson mixing"
+        if self.backend.settle.over_relaxation != 1:
+            return "the card asks for over-relaxation"
         if nudge is not None and nudge.beta.is_complex():
             return "states are complex"
-        if any(k.routes_by_argmax and k.source > 0 for k in self.model.couplings):
+        if self.model.routes_by_argmax:
             return "max pooling"
         return None
 

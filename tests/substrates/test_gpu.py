@@ -75,6 +75,7 @@ def test_the_path_and_its_reason() -> None:
     pooled = mep_hw.convnet((1, 10, 10), (2, 3), kernel=3, pool="max", outputs=OUTPUTS)
     assert str(gpu(pooled).path(1)) == "library: max pooling"
     assert gpu(chain(8), settle__anderson=3).path(1).why == "the card asks for Anderson mixing"
+    assert gpu(chain(8), settle__over_relaxation=1.2).path(1).why == "the card asks for over-relaxation"
     turning = Nudge(torch.full((2,), 0.1j), torch.zeros(2, OUTPUTS))
     assert small.path(2, turning).why == "states are complex"
     small.record_energy = True
