@@ -28,6 +28,7 @@ from mep_hw.cards import (
     Compute,
     Conformance,
     DeviceCard,
+    GpuOptions,
     SettleOptions,
     TrainingDefaults,
     array,
@@ -186,7 +187,7 @@ def blocks_of(module: ModuleType) -> list[type[Block]]:
     return [block for block in found if block.__module__ == module.__name__]
 
 
-CARDS = (BackendCard, DeviceCard, Compute, TrainingDefaults, Conformance)
+CARDS = (BackendCard, DeviceCard, Compute, GpuOptions, TrainingDefaults, Conformance)
 EXTRA = [block for module in (array, circuit, registers, transfer) for block in blocks_of(module)]
 FIELDS: list[tuple[str, type[BaseModel]]] = [
     *(("cards.md", block) for block in (*CARDS, *EXTRA)),

@@ -63,6 +63,11 @@ def several_agree(two: float, one: float, difference: float) -> bool:
     return two == one > 0.85 and difference < 1e-6
 
 
+def kernel_agrees(free: float, moved: float, difference: float, fused: float, graph: float, library: float) -> bool:
+    near = free < 1e-5 and moved > 0.05 and difference < 1e-4 * moved
+    return near and (fused, graph, library) == (1, 4, 1)
+
+
 def executed_as_expected(expected: float, executed: float) -> bool:
     return 0.2 < expected < 0.4 and abs(executed / expected - 1) < 0.25
 
@@ -79,6 +84,7 @@ BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
     "torch_optimizer.py": (["test accuracy with backprop ", "test accuracy with ep "], both_modes_learn),
     "nonidealities.py": (["no error: ", "step-spread ", "phase-offset "], one_error_hurts),
     "fit_device.py": (["dw_min true "], fitted),
+    "gpu_paths.py": (["largest difference of a free ", "nudges move it by ", "paths: "], kernel_agrees),
     "two_processes.py": (["test accuracy in two ", "largest difference of a weight "], several_agree),
     "rules.py": (["muon ", "dion "], rules_differ),
     "watch_settling.py": (["energy fell by ", "largest rise "], falls),
