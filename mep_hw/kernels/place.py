@@ -26,7 +26,7 @@ def place(backend: BackendCard) -> str:
         return "cpu"
     name = backend.compute.torch_device
     fix = "use --backend cpu, or set TRITON_INTERPRET=1 to try the kernels slowly on the CPU"
-    if torch.device(name).type != "cuda" or not torch.cuda.is_available():
+    if torch.device(name).type != "cuda" or not torch.cuda.is_available() or torch.version.cuda is None:
         rule = "needs an NVIDIA GPU and a build of torch for CUDA, and there is none here"
         raise CapabilityError(f"backend {backend.name}", "compute.torch_device", name, rule=rule, fix=fix)
     if (torch.device(name).index or 0) >= torch.cuda.device_count():

@@ -1,7 +1,8 @@
 """The products of both directions with rounded operands: what a GPU is fast at.
 
 tf32 is a way in which float32 products run, set around them and set back afterwards, because it belongs to the process
-and not to a machine. bf16 needs copies of the weights, which follow every change in place. Results are float32.
+and not to a machine. bf16 needs copies of the weights, which follow every change in place, and rounds results as well;
+sums with what was there before are float32.
 """
 
 from __future__ import annotations

@@ -160,6 +160,7 @@ def test_no_gpu_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_old_gpu_and_one_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "interpreted", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name: (7, 5))
     with pytest.raises(CapabilityError, match=r"compute capability 8\.0, and this GPU has 7\.5; use --backend cpu"):
