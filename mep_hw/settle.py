@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mep_hw.anderson import Anderson
-from mep_hw.cards.schema import SettleOptions
+from mep_hw.cards.settling import SettleOptions
 from mep_hw.model import Model
 from mep_hw.state import Nudge, Settled, State, largest_change
 from mep_hw.sweep import Coupled, Sweeper

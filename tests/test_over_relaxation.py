@@ -7,7 +7,7 @@ import torch
 from helpers import machine
 from problems import KINDS, problem
 
-from mep_hw.cards.schema import SettleOptions
+from mep_hw.cards.settling import SettleOptions
 from mep_hw.model import Model, mlp
 from mep_hw.spec import BoxSpec
 from mep_hw.substrates.base import Substrate

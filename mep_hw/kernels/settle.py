@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mep_hw.cards.schema import SettleOptions
+from mep_hw.cards.settling import SettleOptions
 from mep_hw.kernels.chain import Chain
 from mep_hw.kernels.run import Packed, Pull, run_phase
 from mep_hw.model import Model

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mep_hw.cards.schema import SettleOptions
+from mep_hw.cards.settling import SettleOptions
 from mep_hw.increments import Moving, Pull, fed_forward, resumed, started, swept
 from mep_hw.model import Model
 from mep_hw.state import Nudge, Settled, State
