@@ -16,6 +16,11 @@ from torch import Tensor
 
 import mep_hw
 from mep_hw import estimator, machine, rules
+from mep_hw.cards.changed import changed
+from mep_hw.kernels import run
+from mep_hw.kernels.chain import Chain, Tiles
+from mep_hw.substrates.gpu import Gpu
+from mep_hw.substrates.products import Products
 from mep_hw.training.finite import Finite
 from mep_hw.training.loop import StepInfo
 from mep_hw.training.step import TrainingStep
@@ -65,6 +70,36 @@ def test_a_step_never_waits(gpu: str, rule: str, around: str) -> None:
             free = step(x, y)
     assert free.output.device.type == gpu and step.finite.largest is not None
     assert all(value.device.type == gpu for m in step.memory.values() for value in m.values() if value.dim())
+
+
+class Launcher:
+    """Takes a launch of the kernel, which has no values to work on."""
+
+    def __init__(self) -> None:
+        self.launched = 0
+
+    def __getitem__(self, grid: tuple[int]) -> Callable[..., None]:
+        def launch(*args: object, **kwargs: object) -> None:
+            self.launched += 1
+
+        return launch
+
+
+@pytest.mark.parametrize("path", ["fused", "graph"])
+def test_both_paths_of_the_gpu_backend_run_ahead(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, sizes, launcher = torch.device("meta"), (12, 9, 9, 5), Launcher()
+    card = changed(machine.fixed_sweeps(machine.cards("gpu")[0], 3, 3), {"gpu.path": path})
+    built = machine.build(mep_hw.mlp(*sizes), card, None, 0)
+    assert isinstance(built, Gpu)
+    step = TrainingStep(built, estimator.make("centered", 0.1), rules.make("sgd"), lr=0.1)
+    moved(step, place)
+    built.chain = Chain(built.model, place, torch.float32, Tiles(16, 16))
+    built.products = Products(built.model, built.weights, built.biases, "fp32", {})
+    monkeypatch.setattr(run, "phase_kernel", launcher)
+    with Launches(refuse=True):
+        free = step(*batch(sizes, place))
+    assert free.output.device.type == "meta"
+    assert launcher.launched == (2 if path == "fused" else 0)  # a launch for a phase, both signs in one
 
 
 @pytest.mark.parametrize(("rule", "bound"), [("natural", None), ("sgd", 0.8)])
