@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	$(BIN)/mep-hw train --backend crossbar --data digits --model 64-24-10 --seed 0
 
 test: lint
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ Not valid for max pooling, whose product with a change is not the change of a pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -97,36 +97,67 @@ def resumed(drives: State, states: State) -> Moving:
     return _moving(drives, states, [torch.zeros_like(value) for value in states])
 
 
-def swept(model: Model, machine: Coupled, moving: Moving, limit: Tensor, number: int, pull: Pull | None) -> Moving:
-    """`number` sweeps more; a row stops when none of its entries moved by more than `limit` (rows,), below 0 never."""
-    for _ in range(number):
-        moving = _sweep(model, machine, moving, limit, pull)
-    return moving
+def swept(
+    model: Model,
+    machine: Coupled,
+    moving: Moving,
+    limit: Tensor | None,
+    number: int,
+    pull: Pull | None,
+    fresh: bool = False,
+) -> Moving:
+    """`number` sweeps more.
+
+    Args:
+        limit: (rows,) a row stops when none of its entries moved by more; None: none stops, and only the last sweep
+            looks how far they moved.
+        fresh: nothing has moved since the phase began, so a first nudged sweep hears nothing from below.
+    """
+    for n in range(number):
+        moving = _sweep(model, machine, moving, pull, fresh and n == 0)
+        if limit is not None:
+            moving = _stopped(moving, limit)
+    return moving if limit is not None else _looked_at(moving, number)
 
 
-def _sweep(model: Model, machine: Coupled, moving: Moving, limit: Tensor, pull: Pull | None) -> Moving:
+def _sweep(model: Model, machine: Coupled, moving: Moving, pull: Pull | None, fresh: bool) -> Moving:
+    """All layers once; who stops and what is counted is for the caller."""
     drives, states, changes = list(moving.drives), list(moving.states), list(moving.changes)
     order = range(1, model.depth + 1) if pull is None else range(model.depth, 0, -1)
     sending = _sending(model, pull is not None)
-    largest = torch.zeros_like(moving.residual)
     for layer in order:
         drive = drives[layer - 1]
-        for c in _within(model, layer):
-            drive = machine.couple(c, changes[model.couplings[c].source - 1], drive)
+        if not (fresh and pull is not None):
+            for c in _within(model, layer):
+                drive = machine.couple(c, changes[model.couplings[c].source - 1], drive)
         for c in model.outgoing[layer]:
             above = model.couplings[c].target
             if above <= sending:
                 drive = machine.couple_back(c, changes[above - 1], states[layer - 1], drive)
         value = _value(model, layer, drive, pull)
-        change = value - states[layer - 1]
-        drives[layer - 1], states[layer - 1], changes[layer - 1] = drive, value, change
-        largest = torch.maximum(largest, change.flatten(1).abs().amax(1))
+        changes[layer - 1] = value - states[layer - 1]
+        drives[layer - 1], states[layer - 1] = drive, value
+    return replace(moving, drives=drives, states=states, changes=changes)
+
+
+def _stopped(moving: Moving, limit: Tensor) -> Moving:
+    """After a sweep: rows that moved no more than their limit come to rest, with no changes left to be heard of."""
+    largest = _largest(moving.changes)
     live = moving.live & ~(largest <= limit)
-    return Moving(
-        # A row at rest has no changes left, so its drives and states stay as they are.
-        drives, states, [change * live.view(-1, *[1] * (change.dim() - 1)) for change in changes], live,
-        moving.sweeps + moving.live, torch.where(moving.live, largest, moving.residual),
-    )  # fmt: skip
+    changes = [change * live.view(-1, *[1] * (change.dim() - 1)) for change in moving.changes]
+    residual = torch.where(moving.live, largest, moving.residual)
+    return replace(moving, changes=changes, live=live, sweeps=moving.sweeps + moving.live, residual=residual)
+
+
+def _looked_at(moving: Moving, number: int) -> Moving:
+    """After `number` sweeps of all rows."""
+    return replace(moving, sweeps=moving.sweeps + number, residual=_largest(moving.changes))
+
+
+def _largest(changes: State) -> Tensor:
+    """(rows,) the largest size of an entry, of all layers."""
+    each = [change.abs().amax(tuple(range(1, change.dim()))) for change in changes]
+    return torch.stack(each).amax(0)
 
 
 def _value(model: Model, layer: int, drive: Tensor, pull: Pull | None) -> Tensor:

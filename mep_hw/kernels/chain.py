@@ -17,7 +17,6 @@ from mep_hw.kernels.phase import BOUNDS, BOX, FIELDS, LINEAR, SIGMOID, SOFTMAX, 
 from mep_hw.model import Model
 
 LEAST, MOST = 16, 64  # units of a tile: what a product of tensor cores takes, and what registers hold without spilling
-SOFTMAX_TILE = 128  # of the widest softmax, which has to fit one tile
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,9 @@ class Tiles:
 
     @classmethod
     def of(cls, model: Model, rows: int) -> Tiles:
-        """Tiles that fit the model: small ones for narrow layers, one for a whole softmax."""
+        """Tiles that fit the model: small ones for narrow layers."""
         widest = max(layer.shape[0] for layer in model.layers)
-        units = min(MOST, max(LEAST, _power_of_two(widest)))
-        return cls(rows, units if model.loss.in_energy else max(units, _power_of_two(model.outputs)))
+        return cls(rows, min(MOST, max(LEAST, _power_of_two(widest))))
 
 
 class Chain:
@@ -106,8 +104,8 @@ def unsuitable(model: Model, dtype: torch.dtype) -> str | None:
         return "it has layers that are not dense"
     if any(not isinstance(k.activation, Box | Sigmoid | Tanh | None) for k in model.layers):
         return "it has an activation that the kernel does not know"
-    if not model.loss.in_energy and model.outputs > SOFTMAX_TILE:
-        return f"its softmax has {model.outputs} units, and the kernel takes {SOFTMAX_TILE}"
+    if not model.loss.in_energy and model.outputs > MOST:  # which has to see all of its units in one tile
+        return f"its softmax has {model.outputs} units, and the kernel takes {MOST}"
     if model.depth < 2:
         return "it has no hidden layer"
     return None

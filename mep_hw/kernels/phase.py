@@ -38,7 +38,8 @@ _LINEAR = tl.constexpr(LINEAR)
 _SOFTMAX = tl.constexpr(SOFTMAX)
 
 
-@triton.jit
+# Numbers of a batch and of its sweeps are not compiled for: a ragged batch would take seconds.
+@triton.jit(do_not_specialize=["rows", "batch", "start_rows", "depth", "cap"])
 def phase_kernel(
     drives, states, changes,  # out: (rows in whole blocks, columns)
     sweeps, residuals,  # out: (rows,)
@@ -115,6 +116,7 @@ def phase_kernel(
                             weight = tl.load(right + (k * stride if ABOVE else k))
                             drive = tl.dot(change.to(OPERAND), weight, drive, input_precision=PRECISION)
                 old = tl.load(states + here)
+                real = (first + lane < width)[None, :]
                 if kind < _LINEAR:  # rho, see mep_hw.activation
                     if kind == _BOX:
                         low, high = tl.load(bounds + layer * _BOUNDS), tl.load(bounds + layer * _BOUNDS + 1)
@@ -125,7 +127,6 @@ def phase_kernel(
                         steep = tl.where(kind == _TANH, 2.0, 1.0)
                         new = steep / (1.0 + tl.exp(-steep * drive)) - (steep - 1.0)
                 else:  # the read-out, see mep_hw.loss
-                    real = (first + lane < width)[None, :]
                     wanted = tl.zeros((ROWS, UNITS), tl.float32)
                     if NUDGED:
                         wanted = tl.load(target + sample * width + (first + lane)[None, :], mask=real, other=0.0)
@@ -138,6 +139,7 @@ def phase_kernel(
                 change = new - old
                 # A change that is not a number counts as infinite: comparisons would overlook it.
                 size = tl.where(change == change, tl.abs(change), float("inf"))
+                size = tl.where(real, size, 0.0)
                 largest = tl.maximum(largest, tl.max(size, 1))
                 tl.debug_barrier()  # a thread may store where another one has loaded from
                 tl.store(drives + here, drive)

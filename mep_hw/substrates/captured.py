@@ -13,13 +13,14 @@ from torch import Tensor
 
 Function = Callable[[list[Tensor]], list[Tensor]]
 WARM_UPS = 3  # calls before the capture, in which libraries choose their kernels and claim their memory
-KEPT = 8  # graphs, each of which holds the memory of its tensors
+KEPT = 16  # graphs, each of which holds the memory of its tensors
 
 
 class Captured:
     """`function` with arguments of the shapes of `example`."""
 
     def __init__(self, function: Function, example: list[Tensor]) -> None:
+        self.function = function  # and with it the tensors that it works on: a replay writes to where they were
         self.arguments = [value.clone() for value in example]
         self.graph = torch.cuda.CUDAGraph()
         aside = torch.cuda.Stream()

@@ -68,7 +68,8 @@ class Products:
 
 @contextmanager
 def rounding(operands: str, place: torch.device) -> Generator[None]:
-    """Whether float32 products and convolutions on a GPU round their operands to tf32 meanwhile, as `operands` say."""
+    """Whether float32 products and convolutions on a GPU round their operands to tf32 meanwhile, as `operands` say; and
+    `place` is the GPU that kernels without tensors of their own are started on."""
     if place.type != "cuda":
         yield
         return
@@ -77,7 +78,8 @@ def rounding(operands: str, place: torch.device) -> Generator[None]:
     for setting in settings:
         setting.fp32_precision = "ieee" if operands == "fp32" else "tf32"
     try:
-        yield
+        with torch.cuda.device(place):
+            yield
     finally:
         for setting, value in zip(settings, before, strict=True):
             setting.fp32_precision = value

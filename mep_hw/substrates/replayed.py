@@ -6,6 +6,8 @@ left as they are meanwhile. With a fixed number of sweeps a phase is one graph, 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -41,14 +43,16 @@ def settle_replayed(
         given = [inputs] if moving is None else moving.tensors()
         begins = moving is None
 
-        def sweeps(values: list[Tensor], begins: bool = begins, count: int = count) -> list[Tensor]:
+        def sweeps(
+            values: list[Tensor], begins: bool = begins, count: int = count, fresh: bool = done == 0
+        ) -> list[Tensor]:
             held = values[: len(values) - 1 - len(pull)]
             first = fed_forward(model, products, held[0]) if begins else Moving.of(held)
             towards = Pull(*values[-2:]) if pull else None
-            bound = values[len(held)]
-            return swept(model, products, first, bound, count, towards).tensors()
+            bound = None if fixed else values[len(held)]
+            return swept(model, products, first, bound, count, towards, fresh).tensors()
 
-        key = (begins, count, bool(pull))
+        key = (begins, count, bool(pull), done == 0)
         moving = Moving.of(graphs.call(key, sweeps, [*given, limit, *pull]))
         done += count
         if done >= cap or (not fixed and not bool(moving.live.any())):
@@ -61,12 +65,18 @@ def settle_replayed(
 def limits(options: SettleOptions, inputs: Tensor, nudge: Nudge | None) -> tuple[Tensor, int, bool]:
     """(rows,) change at which a row stops, below 0 where it never does; most sweeps; whether all of them are done."""
     if nudge is None:
-        value = options.tolerance or -1.0
-        return inputs.new_full((len(inputs),), value), options.free_sweeps, not options.tolerance
+        limit = _same(options.tolerance or -1.0, len(inputs), inputs.dtype, inputs.device)
+        return limit, options.free_sweeps, not options.tolerance
     cap = nudge.cap(options.nudged_sweeps)
     if options.nudged_tolerance:
         return options.nudged_tolerance * nudge.beta.abs(), cap, False
-    return torch.full_like(nudge.beta, -1.0), cap, True
+    return _same(-1.0, len(nudge.beta), inputs.dtype, inputs.device), cap, True
+
+
+@lru_cache(maxsize=16)
+def _same(value: float, rows: int, dtype: torch.dtype, place: torch.device) -> Tensor:
+    """A limit that all rows share, (rows,); shared by all phases that ask for the same, to be read."""
+    return torch.full((rows,), value, dtype=dtype, device=place)
 
 
 def copies(value: Tensor, rows: int) -> Tensor:

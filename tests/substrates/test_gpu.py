@@ -69,8 +69,8 @@ def test_the_path_and_its_reason() -> None:
     assert gpu(OTHERS["skips"]).path(1).why == "it has skips"
     assert gpu(OTHERS["conv"]).path(1).why == "it has layers that are not dense"
     assert gpu(chain(8), compute__dtype="float64").path(1).why == "its states are float64"
-    wide = mep_hw.mlp(3, 4, 129, cost="cross_entropy")
-    assert gpu(wide).path(1).why == "its softmax has 129 units, and the kernel takes 128"
+    wide = mep_hw.mlp(3, 4, 65, cost="cross_entropy")
+    assert gpu(wide).path(1).why == "its softmax has 65 units, and the kernel takes 64"
     assert gpu(mep_hw.mlp(3, 4)).path(1).why == "it has no hidden layer"
     pooled = mep_hw.convnet((1, 10, 10), (2, 3), kernel=3, pool="max", outputs=OUTPUTS)
     assert str(gpu(pooled).path(1)) == "library: max pooling"
@@ -82,7 +82,7 @@ def test_the_path_and_its_reason() -> None:
     assert small.path(2).why == "energies are recorded after every sweep"
 
 
-@pytest.mark.parametrize("width", [128, 129])
+@pytest.mark.parametrize("width", [64, 65])
 def test_a_wide_softmax_is_right_on_either_path(width: int) -> None:
     model = mep_hw.mlp(6, 8, width, cost="cross_entropy", activation="tanh")
     built, plain = gpu(model), machine(model, **TIGHT)
@@ -91,6 +91,18 @@ def test_a_wide_softmax_is_right_on_either_path(width: int) -> None:
     found = built.settle(built.tensor(x), Nudge(built.tensor(beta), built.tensor(y)))
     for a, b in zip(found.state, plain.settle(x, Nudge(beta, y)).state, strict=True):
         torch.testing.assert_close(a.cpu(), b, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("path", ["fused", "graph"])
+def test_the_residual_of_a_start_of_its_own_is_that_of_real_units(path: str) -> None:
+    """Padding of a tile jumps from 0 to 0.5 there."""
+    wanted = case(chain(9, activation="sigmoid"), batch=4)
+    built = gpu(wanted.model, gpu__path=path)
+    x, nudge = wanted.on(built.torch_device)
+    once = built.settle(x, Nudge(nudge.beta[:4], nudge.target, sweeps=1), built.settle(x).bare())
+    plain = machine(wanted.model, **TIGHT)
+    same = plain.settle(wanted.x, Nudge(wanted.nudge.beta[:4], wanted.nudge.target, sweeps=1), plain.settle(wanted.x))
+    torch.testing.assert_close(once.residual.cpu(), same.residual, atol=1e-5, rtol=0)
 
 
 def test_rounded_operands_keep_the_contrast_of_a_weak_nudge() -> None:
