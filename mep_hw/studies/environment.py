@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import platform
 import subprocess
 from pathlib import Path
@@ -20,7 +21,11 @@ def environment() -> dict[str, Any]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-    return found | {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else found
+    if torch.cuda.is_available():
+        major, minor = torch.cuda.get_device_capability()
+        found["gpu"] = f"{torch.cuda.get_device_name()}, capability {major}.{minor}, CUDA {torch.version.cuda}"
+        found["triton"] = importlib.metadata.version("triton")
+    return found
 
 
 def _commit() -> str | None:

@@ -13,34 +13,32 @@ trained a little; products of all subjects take the same operands (bf16: autocas
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from mep_hw import estimator, machine, rules
+from mep_hw import estimator, machine
 from mep_hw.cards import BackendCard
 from mep_hw.cards.changed import changed
 from mep_hw.model import Model
 from mep_hw.outersum import dense
+from mep_hw.studies.gpu_subjects import step, subjects
 from mep_hw.studies.roofline import Ceilings, least_seconds, wait
-from mep_hw.studies.speed import BAR, BETA, CANDIDATES, LR, backprop_twin, floor, prototypes
+from mep_hw.studies.speed import BAR, BETA, CANDIDATES, floor, prototypes
 from mep_hw.studies.timing import in_turn
-from mep_hw.substrates.captured import Captured
 from mep_hw.substrates.gpu import Gpu
-from mep_hw.substrates.products import rounding
-from mep_hw.training.step import TrainingStep
 
 WARM_STEPS = 50
 SWEEPS = (8, 5)  # of the steps before the fewest are looked for
 STEPS = 5  # between two waits
 ROUNDS = 9
 PROBE = 64  # samples on which sweeps are judged
-COMPILED_UP_TO = 4.0  # minutes of the whole run after which nothing more is compiled: each takes half a minute
+COMPILED = 0.6  # share of the time after which nothing more is compiled: each takes half a minute
 
 
 @dataclass(frozen=True)
@@ -52,18 +50,18 @@ class Row:
     path: str
     free_sweeps: int
     nudged_sweeps: int
-    min_cosine: float
+    min_cosine: float | None
     ep_ms: float
     fused_ms: float | None
-    graph_ms: float
-    unfused_ms: float
+    graph_ms: float | None
+    unfused_ms: float | None
     eager_ms: float
     compiled_ms: float | None
     graphed_ms: float | None
     ratio_eager: float
     ratio_compiled: float | None
     ratio_graphed: float | None
-    over_unfused: float
+    over_unfused: float | None
     roofline: float
     peak_mib: float | None
     eager_peak_mib: float | None
@@ -71,69 +69,80 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure: models, batches, and how long the whole may take."""
+    """What to measure: models, batches, and when (`time.monotonic`) no further row is begun."""
 
     models: Sequence[Model]
     batches: Sequence[int]
-    minutes: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model trained a little, the fewest sweeps that will do, and their least cosine (None: not a number)."""
+
+    model: Model
+    sweeps: tuple[int, int]
+    cosine: float | None
 
 
 def measure(plan: Plan, card: BackendCard, found: Ceilings, left_out: list[str]) -> Iterator[Row]:
-    """Rows, one after the other; what the time was not enough for is named in `left_out`."""
-    start = time.perf_counter()
-    for model in plan.models:
-        prepared: tuple[Model, tuple[int, int], float] | None = None
-        for batch in plan.batches:
-            minutes = (time.perf_counter() - start) / 60
-            if minutes > plan.minutes:
-                left_out.append(f"{model.name}, batch {batch}")
+    """Rows, batch after batch; what failed, and what there was no time for, goes into `left_out` with its reason."""
+    prepared: dict[str, Prepared] = {}
+    for batch in plan.batches:
+        for model in plan.models:
+            what, now = f"{model.name}, batch {batch}", time.monotonic()
+            if now >= plan.end:
+                left_out.append(f"{what}: no time")
                 continue
-            prepared = prepared or _prepared(model, card)
-            yield _row(*prepared, batch, card, found, minutes < COMPILED_UP_TO)
+            try:
+                if model.name not in prepared:
+                    prepared[model.name] = _prepared(model, card)
+                compiled = now < plan.start + COMPILED * (plan.end - plan.start)
+                row, missing = _row(prepared[model.name], batch, card, found, compiled)
+            except Exception as error:  # of a driver, memory or a compiler: the other rows must not be lost
+                left_out.append(f"{what}: {type(error).__name__}: {error}")
+                continue
+            left_out += [f"{what}, {name}: {why}" for name, why in missing.items()]
+            yield row
 
 
-def _prepared(model: Model, card: BackendCard) -> tuple[Model, tuple[int, int], float]:
-    """The model trained a little, the fewest sweeps that will do, and their least cosine."""
+def _prepared(model: Model, card: BackendCard) -> Prepared:
     x, y = prototypes(model, PROBE * 10, 0)
-    step = _step(model, machine.fixed_sweeps(card, *SWEEPS))
-    x, y = step.substrate.tensor(x), step.substrate.tensor(y)
+    own = step(model, machine.fixed_sweeps(card, *SWEEPS))
+    x, y = own.substrate.tensor(x), own.substrate.tensor(y)
     for number in range(WARM_STEPS):
         rows = slice(number * PROBE % len(x), number * PROBE % len(x) + PROBE)
-        step(x[rows], y[rows])
-    step.substrate.store()
-    trained = step.substrate.model
+        own(x[rows], y[rows])
+    own.substrate.store()
+    trained = own.substrate.model
     end: dict[str, object] = {"settle.free_sweeps": 400, "settle.nudged_sweeps": 400}
     end |= {"settle.tolerance": 1e-6, "settle.nudged_tolerance": 1e-4}
     wanted = _contrast(trained, changed(card, end), x[:PROBE], y[:PROBE])
     cosine, sweeps = 0.0, CANDIDATES[-1]
     for sweeps in sorted(CANDIDATES, key=lambda pair: floor(model, *pair)):
         mine = _contrast(trained, machine.fixed_sweeps(card, *sweeps), x[:PROBE], y[:PROBE])
-        cosine = min(float(F.cosine_similarity(a.flatten(), b.flatten(), 0)) for a, b in zip(mine, wanted, strict=True))
+        pairs = zip(mine, wanted, strict=True)
+        cosine = float(torch.stack([F.cosine_similarity(a.flatten(), b.flatten(), 0) for a, b in pairs]).min())
         if cosine >= BAR:
             break
-    return trained, sweeps, cosine
+    return Prepared(trained, sweeps, cosine if math.isfinite(cosine) else None)
 
 
 def _row(
-    model: Model, sweeps: tuple[int, int], cosine: float, batch: int, card: BackendCard, found: Ceilings, compiled: bool
-) -> Row:
+    prepared: Prepared, batch: int, card: BackendCard, found: Ceilings, compiled: bool
+) -> tuple[Row, dict[str, str]]:
+    """The row, and why subjects of it are missing."""
+    model, sweeps = prepared.model, prepared.sweeps
     fixed = machine.fixed_sweeps(card, *sweeps)
-    own = _step(model, fixed)
-    built = own.substrate
+    built = machine.build(copy.deepcopy(model), fixed, None, 0)
     assert isinstance(built, Gpu)
-    place = built.torch_device
+    place, ep = built.torch_device, built.path(batch).name
     x, y = (built.tensor(value) for value in prototypes(model, batch, 0))
-    chosen = built.path(batch)
-    subjects: dict[str, Callable[[], object]] = {}
-    subjects["graph"] = _of(_step(model, changed(fixed, {"gpu.path": "graph"})), x, y)
-    if built.unfit is None:
-        subjects["fused"] = _of(_step(model, changed(fixed, {"gpu.path": "fused"})), x, y)
-    subjects["unfused"] = _unfused(model, sweeps, built, x, y)
-    subjects["eager"] = _backprop(model, built, x, y)
-    if place.type == "cuda":
-        subjects["graphed"] = _graphed(model, built, x, y)
-        if compiled:
-            subjects["compiled"] = _backprop(model, built, x, y, compiled=True)
+    subject, missing = subjects(model, fixed, sweeps, built, x, y, compiled)
+    for needed in (ep, "eager"):
+        if needed in missing:
+            raise RuntimeError(f"{needed}: {missing[needed]}")
 
     def repeated(call: Callable[[], object]) -> Callable[[], None]:
         def run() -> None:
@@ -143,77 +152,19 @@ def _row(
 
         return run
 
-    timed = in_turn({name: repeated(call) for name, call in subjects.items()}, "eager", ROUNDS)
+    timed = in_turn({name: repeated(one.call) for name, one in subject.items()}, "eager", ROUNDS)
     ms: dict[str, float] = {row["name"]: row["ms"] / STEPS for row in timed}
-    ratio: dict[str, float] = {row["name"]: row["ratio"] for row in timed}
-    ep = chosen.name
-    return Row(
-        model.name, batch, ep, *sweeps, cosine, ms[ep], ms.get("fused"), ms["graph"], ms["unfused"], ms["eager"],
-        ms.get("compiled"), ms.get("graphed"), ratio[ep], _over(ms, ep, "compiled"), _over(ms, ep, "graphed"),
-        ms["unfused"] / ms[ep], 1e3 * least_seconds(model, batch, sweeps, found) / ms[ep],
-        _peak(subjects[ep], place), _peak(subjects["eager"], place),
+
+    def over(one: str, other: str) -> float | None:
+        return ms[one] / ms[other] if one in ms and other in ms else None
+
+    row = Row(
+        model.name, batch, ep, *sweeps, prepared.cosine, ms[ep], ms.get("fused"), ms.get("graph"), ms.get("unfused"),
+        ms["eager"], ms.get("compiled"), ms.get("graphed"), ms[ep] / ms["eager"], over(ep, "compiled"),
+        over(ep, "graphed"), over("unfused", ep), 1e3 * least_seconds(model, batch, sweeps, found) / ms[ep],
+        subject[ep].peak_mib, subject["eager"].peak_mib,
     )  # fmt: skip
-
-
-def _step(model: Model, card: BackendCard) -> TrainingStep:
-    built = machine.build(copy.deepcopy(model), card, None, 0)
-    return TrainingStep(built, estimator.make("centered", BETA), rules.make("sgd"), lr=LR)
-
-
-def _of(step: TrainingStep, x: Tensor, y: Tensor) -> Callable[[], object]:
-    return lambda: step(x, y)
-
-
-def _unfused(model: Model, sweeps: tuple[int, int], built: Gpu, x: Tensor, y: Tensor) -> Callable[[], object]:
-    place = str(built.torch_device)
-    card = changed(machine.fixed_sweeps(machine.cards("cpu")[0], *sweeps), {"compute.torch_device": place})
-    step = _step(model, card)
-
-    def run() -> None:
-        with rounding(built.operands, built.torch_device):
-            step(x, y)
-
-    return run
-
-
-def _backprop(model: Model, built: Gpu, x: Tensor, y: Tensor, compiled: bool = False) -> Callable[[], Tensor]:
-    twin: nn.Module = backprop_twin(model).to(built.torch_device)
-    optimiser = torch.optim.SGD(twin.parameters(), lr=LR)
-    forward = torch.compile(twin) if compiled else twin
-    low = torch.autocast(built.torch_device.type, torch.bfloat16) if built.operands == "bf16" else nullcontext()
-
-    def run() -> Tensor:
-        with rounding(built.operands, built.torch_device):
-            optimiser.zero_grad()
-            with low:
-                loss = (forward(x) - y).square().sum(1).mean() / 2
-            loss.backward()
-            optimiser.step()
-        return loss.detach()
-
-    return run
-
-
-def _graphed(model: Model, built: Gpu, x: Tensor, y: Tensor) -> Callable[[], object]:
-    run = _backprop(model, built, x, y)
-    captured = Captured(lambda _: [run()], [x])
-    return captured.graph.replay
-
-
-def _over(ms: dict[str, float], ep: str, other: str) -> float | None:
-    return ms[ep] / ms[other] if other in ms else None
-
-
-def _peak(call: Callable[[], object], place: torch.device) -> float | None:
-    """MiB that one call takes beyond what is held before it; None off CUDA, where nobody counts."""
-    if place.type != "cuda":
-        return None
-    wait(place)
-    before = torch.cuda.memory_allocated(place)
-    torch.cuda.reset_peak_memory_stats(place)
-    call()
-    wait(place)
-    return (torch.cuda.max_memory_allocated(place) - before) / 2**20
+    return row, missing
 
 
 def _contrast(model: Model, card: BackendCard, x: Tensor, y: Tensor) -> list[Tensor]:

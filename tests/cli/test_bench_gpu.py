@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import pytest
 import torch
 
 from mep_hw.cards import load_backend
+from mep_hw.cards.changed import changed
 from mep_hw.kernels.phase import phase_kernel
-from mep_hw.model import mlp
-from mep_hw.studies import gpu_checks
+from mep_hw.model import Model, mlp
+from mep_hw.studies import gpu_checks, gpu_subjects
 from mep_hw.studies.gpu_speed import Plan, measure
 from mep_hw.studies.roofline import Ceilings, least_seconds
 
@@ -53,9 +55,9 @@ def test_it_runs_with_few_packages_and_writes_what_it_prints(tmp_path: Path) -> 
 
 def test_no_time_leaves_rows_out_and_says_which() -> None:
     left_out: list[str] = []
-    plan = Plan([mlp(6, 5, 4)], [3, 5], minutes=0.0)
+    plan = Plan([mlp(6, 5, 4)], [3, 5], start=0.0, end=0.0)
     assert list(measure(plan, load_backend("gpu"), Ceilings(1.0, 1.0), left_out)) == []
-    assert left_out == ["6-5-4, batch 3", "6-5-4, batch 5"]
+    assert left_out == ["6-5-4, batch 3: no time", "6-5-4, batch 5: no time"]
 
 
 @pytest.mark.parametrize(
@@ -103,3 +105,25 @@ def test_on_a_gpu_every_kind_of_operands_is_checked() -> None:
     found = list(gpu_checks.checks(load_backend("gpu")))
     assert {check.operands for check in found} >= {"fp32", "tf32", "bf16"}
     assert all(check.passed for check in found), [check for check in found if not check.passed]
+
+
+def test_what_fails_is_left_out_with_its_reason_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = gpu_subjects.backprop_twin
+
+    def wrong(model: Model) -> torch.nn.Sequential:
+        if model.outputs == 4:
+            raise torch.OutOfMemoryError("too large")
+        return right(model)
+
+    monkeypatch.setattr(gpu_subjects, "backprop_twin", wrong)
+    left_out: list[str] = []
+    plan = Plan([mlp(6, 5, 4), mlp(6, 5, 3)], [3], start=0.0, end=math.inf)
+    (row,) = measure(plan, changed(load_backend("gpu"), {"gpu.path": "graph"}), Ceilings(1.0, 1.0), left_out)
+    assert row.model == "6-5-3"
+    assert left_out == ["6-5-4, batch 3: RuntimeError: eager: OutOfMemoryError: too large"]
+
+
+def test_what_is_not_a_number_fails_its_check() -> None:
+    nothing = torch.full((2,), torch.nan)
+    assert gpu_checks._off([torch.ones(2), nothing], [torch.ones(2).double()] * 2) is None  # pyright: ignore
+    assert not gpu_checks.Check("x", "fused", "fp32", None, 1.0).passed

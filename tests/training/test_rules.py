@@ -63,14 +63,14 @@ def test_hammer_knows_whether_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("method", ["hammer", "normalise", "soft_cap"])
 def test_a_deep_model_trains_under_every_bound(method: str) -> None:
-    """Without a bound its couplings grow until it no longer settles."""
-    model = mep_hw.mlp(64, 32, 32, 32, 32, 10)
+    """Three hidden layers: with four, rounding alone moves the accuracy by 0.1."""
+    model = mep_hw.mlp(64, 32, 32, 32, 10)
     run = mep_hw.train(
         model, rule="muon", spectral_bound=0.8, spectral_method=method, epochs=2, progress=False
     )  # fmt: skip
     for weights in run.model.weights[1:-1]:
         assert float(torch.linalg.matrix_norm(weights, 2)) <= 0.8 * 1.02
-    assert run.test_accuracy is not None and run.test_accuracy > 0.7
+    assert run.test_accuracy is not None and run.test_accuracy > 0.85
 
 
 def test_a_contrast_that_is_not_finite_is_refused_and_changes_nothing() -> None:
