@@ -18,6 +18,7 @@ factors are summed, r (out + in) numbers a step, as all else is linear in M:
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,13 +29,14 @@ from mep_hw.errors import InputError
 from mep_hw.outersum import OuterSum, Update
 from mep_hw.ranges import BELOW_ONE, COUNT, SHARE, require, require_one_of
 from mep_hw.rules.adam import BIAS_LR, Adam
-from mep_hw.rules.base import Memory, Rule
+from mep_hw.rules.base import Asked, Memory, Rule
+from mep_hw.rules.batched import Batched
 from mep_hw.rules.scale import SCALES, scale
-from mep_hw.state import LocalStates
+from mep_hw.rules.stack import joined, kind, stacked
 
 
 @dataclass(frozen=True)
-class Dion(Rule):
+class Dion(Batched):
     """rank >= 1, or fraction in (0, 1] of the smaller side (rounded up); momentum in [0, 1); `group`: of the job.
 
     Raises:
@@ -76,45 +78,28 @@ class Dion(Rule):
         q = torch.randn(columns, self.width(shape), generator=generator, dtype=torch.float32, device=place)
         return {"m": torch.zeros(shape, dtype=dtype, device=place), "q": _unit(q)[0].to(dtype)}
 
-    def step(
-        self,
-        contrast: Update,
-        memory: Memory,
-        *,
-        lr: float,
-        weights: Tensor | None = None,
-        states: LocalStates | None = None,
-    ) -> tuple[Update, Memory]:
-        m, q = memory["m"].flatten(1), memory["q"]
-        new = contrast if isinstance(contrast, OuterSum) else contrast.flatten(1)
-        p = _orthonormal(self.group.mean(_times(m, new, q)))
-        own = _times(m.T, new.transposed() if isinstance(new, OuterSum) else new.T, p)
+    def alike(self, asked: Asked) -> Hashable:
+        m = asked.memory["m"]
+        return m.shape, m.dtype, kind(asked.contrast)
+
+    def several(self, group: Sequence[Asked]) -> list[tuple[Update, Memory]]:
+        m, q = joined([a.memory["m"].flatten(1) for a in group]), joined([a.memory["q"] for a in group])
+        new = stacked([a.contrast for a in group])
+        p = _orthonormal(self.group.mean(new.times(m, q)))
+        own = new.transposed().times(m.mT, p)
         columns, real = _unit(self.group.mean(own))
         kept = torch.where(real, columns, q)  # a direction that M lacks is looked for again from where it was
-        update = OuterSum(p, columns * real, lr * scale(self.scale, tuple(memory["m"].shape)))
-        return update, {"m": self._remember(m, new, p, own).view_as(memory["m"]), "q": kept}
+        after = new.less(m, p, own, 1 - self.momentum) if self.feedback else new.added(m, self.momentum)
+        shape = group[0].memory["m"].shape
+        factor, parts = scale(self.scale, tuple(shape)), (p, columns * real, after, kept)
+        each = zip(*(part[None] if len(group) == 1 else part for part in parts), group, strict=True)
+        return [(OuterSum(a, b, asked.lr * factor), {"m": n.view(shape), "q": k}) for a, b, n, k, asked in each]
 
     def for_biases(self) -> Rule:
         return Adam()
 
     def together(self, memory: Memory) -> Memory:
         return memory | {"m": self.group.mean(memory["m"])}
-
-    def _remember(self, m: Tensor, new: Tensor | OuterSum, p: Tensor, r: Tensor) -> Tensor:
-        """M + contrast, decayed in the directions that were applied, or everywhere without feedback."""
-        if not self.feedback:
-            return (new * self.momentum).add_to(m, self.momentum) if isinstance(new, OuterSum) else (
-                (m + new) * self.momentum
-            )  # fmt: skip
-        loss = self.momentum - 1
-        if isinstance(new, OuterSum):  # one product for both, so that the contrast is never formed
-            return torch.addmm(m, torch.cat([new.left * new.scale, p * loss], 1), torch.cat([new.right, r], 1).T)
-        return torch.addmm(m + new, p, r.T, alpha=loss)
-
-
-def _times(m: Tensor, new: Tensor | OuterSum, other: Tensor) -> Tensor:
-    """(m + new) @ other."""
-    return m @ other + new.matmul(other) if isinstance(new, OuterSum) else (m + new) @ other
 
 
 def _orthonormal(value: Tensor) -> Tensor:
@@ -123,7 +108,7 @@ def _orthonormal(value: Tensor) -> Tensor:
 
 
 def _unit(columns: Tensor) -> tuple[Tensor, Tensor]:
-    """The columns at unit length, and which of them are more than rounding: (n, r) and (r,)."""
-    norms = columns.norm(dim=0)
-    real = norms > norms.amax() * (len(columns) * torch.finfo(columns.dtype).eps)
+    """The columns (..., n, r) at unit length, and (..., 1, r) which of them are more than rounding."""
+    norms = columns.norm(dim=-2, keepdim=True)
+    real = norms > norms.amax(-1, keepdim=True) * (columns.shape[-2] * torch.finfo(columns.dtype).eps)
     return columns / torch.where(real, norms, torch.ones_like(norms)), real

@@ -66,6 +66,29 @@ def test_together_is_each_alone(name: str, shape: tuple[int, ...]) -> None:
         assert all(torch.allclose(memory[k], after[k], rtol=0, atol=1e-12) for k in after)
 
 
+DIONS = {"dion": Dion(rank=3), "dion, no feedback": Dion(rank=3, feedback=False)}
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if len(shape) > 1], ids=str)
+@pytest.mark.parametrize("name", DIONS)
+@pytest.mark.parametrize("first", [0, 1], ids=["whole", "factors"])
+def test_dion_together_is_dion_alone(name: str, shape: tuple[int, ...], first: int) -> None:
+    """Contrasts of both kinds do not go together."""
+    rule = DIONS[name]
+    group = given(rule, shape, 6)[first::2]
+    assert len({rule.alike(a) for a in group}) == 1
+    for a, (update, memory) in zip(group, rule.several(group), strict=True):
+        expected, after = alone(rule, a)
+        assert torch.allclose(dense(update), dense(expected), rtol=0, atol=1e-12)
+        assert all(torch.allclose(memory[k], after[k], rtol=0, atol=1e-12) for k in ("m", "q"))
+        assert memory["m"].shape == shape
+
+
+def test_dion_keeps_contrasts_of_two_kinds_apart() -> None:
+    group = given(DIONS["dion"], (5, 8), 4)
+    assert len({DIONS["dion"].alike(a) for a in group}) == 2
+
+
 @pytest.mark.parametrize("method", ["svd", *COEFFICIENTS])
 @pytest.mark.parametrize("shape", [(6, 9), (9, 6)], ids=str)
 @pytest.mark.parametrize(("dtype", "bar"), [(F64, 1e-12), (torch.float32, 1e-3)], ids=["float64", "float32"])
