@@ -79,7 +79,11 @@ def test_wrong_number_of_dimensions(tmp_path: Path) -> None:
         read_idx(write(tmp_path, GOOD), dims=1)
 
 
-@pytest.mark.parametrize("body", [b"", GOOD, gzip.compress(GOOD)[:-9], gzip.compress(GOOD)[:12] + bytes(20)])
+@pytest.mark.parametrize(
+    "body",
+    [b"", GOOD, gzip.compress(GOOD)[:-9], gzip.compress(GOOD)[:12] + bytes(20)],
+    ids=["empty", "not packed", "cut off", "altered"],  # packed bytes hold the time
+)
 def test_bad_gzip(tmp_path: Path, body: bytes) -> None:
     path = write(tmp_path, body, "file.gz")
     if not body:
