@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -18,7 +19,7 @@ from mep_hw.data.convert import one_hot
 from mep_hw.data.sets import digits
 from mep_hw.model import mlp
 from mep_hw.outersum import OuterSum, Update
-from mep_hw.rules import Dion
+from mep_hw.rules import Asked, Dion, Memory
 from mep_hw.schedule.trains import outer
 from mep_hw.training.step import TrainingStep
 
@@ -63,10 +64,10 @@ class Kept(Dion):
 
     updates: list[Update] = field(default_factory=list[Update])
 
-    def step(self, *args: object, **settings: object) -> tuple[Update, dict[str, Tensor]]:
-        update, memory = super().step(*args, **settings)  # type: ignore[arg-type]
-        self.updates.append(update)
-        return update, memory
+    def several(self, group: Sequence[Asked]) -> list[tuple[Update, Memory]]:
+        found = super().several(group)
+        self.updates.extend(update for update, _ in found)
+        return found
 
 
 @pytest.fixture(scope="module")
