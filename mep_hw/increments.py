@@ -68,9 +68,7 @@ def fed_forward(model: Model, machine: Coupled, inputs: Tensor) -> Moving:
     drives: State = []
     states: State = []
     for layer, fixed in enumerate(_fixed(model, machine, inputs), start=1):
-        drive = fixed
-        for c in _within(model, layer):
-            drive = machine.couple(c, states[model.couplings[c].source - 1], drive)
+        drive = _from_below(model, machine, layer, states, fixed)
         drives.append(drive)
         states.append(_value(model, layer, drive, None))
     return _moving(drives, states, [value.clone() for value in states])
@@ -81,14 +79,8 @@ def started(model: Model, machine: Coupled, inputs: Tensor, states: State, nudge
     sending = _sending(model, nudged)
     drives: State = []
     for layer, fixed in enumerate(_fixed(model, machine, inputs), start=1):
-        drive = fixed
-        for c in _within(model, layer):
-            drive = machine.couple(c, states[model.couplings[c].source - 1], drive)
-        for c in model.outgoing[layer]:
-            above = model.couplings[c].target
-            if above <= sending:
-                drive = machine.couple_back(c, states[above - 1], states[layer - 1], drive)
-        drives.append(drive)
+        drive = _from_below(model, machine, layer, states, fixed)
+        drives.append(_from_above(model, machine, layer, sending, states, drive))
     return resumed(drives, states)
 
 
@@ -128,12 +120,8 @@ def _sweep(model: Model, machine: Coupled, moving: Moving, pull: Pull | None, fr
     for layer in order:
         drive = drives[layer - 1]
         if not (fresh and pull is not None):
-            for c in _within(model, layer):
-                drive = machine.couple(c, changes[model.couplings[c].source - 1], drive)
-        for c in model.outgoing[layer]:
-            above = model.couplings[c].target
-            if above <= sending:
-                drive = machine.couple_back(c, changes[above - 1], states[layer - 1], drive)
+            drive = _from_below(model, machine, layer, changes, drive)
+        drive = _from_above(model, machine, layer, sending, changes, drive)
         value = _value(model, layer, drive, pull)
         changes[layer - 1] = value - states[layer - 1]
         drives[layer - 1], states[layer - 1] = drive, value
@@ -182,8 +170,22 @@ def _sending(model: Model, nudged: bool) -> int:
     return model.depth if nudged or model.loss.in_energy else model.depth - 1
 
 
-def _within(model: Model, layer: int) -> list[int]:
-    return [c for c in model.incoming[layer] if model.couplings[c].source > 0]
+def _from_below(model: Model, machine: Coupled, layer: int, values: State, drive: Tensor) -> Tensor:
+    """drive + what `values` of the layers below send."""
+    for c in model.incoming[layer]:
+        source = model.couplings[c].source
+        if source > 0:
+            drive = machine.couple(c, values[source - 1], drive)
+    return drive
+
+
+def _from_above(model: Model, machine: Coupled, layer: int, sending: int, values: State, drive: Tensor) -> Tensor:
+    """drive + what `values` of the layers above send back, up to layer `sending`."""
+    for c in model.outgoing[layer]:
+        above = model.couplings[c].target
+        if above <= sending:
+            drive = machine.couple_back(c, values[above - 1], values[layer - 1], drive)  # the last gives the shape
+    return drive
 
 
 def _moving(drives: State, states: State, changes: State) -> Moving:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import triton
 from torch import Tensor
 
 from mep_hw.activation import Box, Sigmoid, Tanh
@@ -31,7 +32,7 @@ class Tiles:
     def of(cls, model: Model, rows: int) -> Tiles:
         """Tiles that fit the model: small ones for narrow layers."""
         widest = max(layer.shape[0] for layer in model.layers)
-        return cls(rows, min(MOST, max(LEAST, _power_of_two(widest))))
+        return cls(rows, min(MOST, max(LEAST, triton.next_power_of_2(widest))))
 
 
 class Chain:
@@ -109,7 +110,3 @@ def unsuitable(model: Model, dtype: torch.dtype) -> str | None:
     if model.depth < 2:
         return "it has no hidden layer"
     return None
-
-
-def _power_of_two(count: int) -> int:
-    return 1 << (count - 1).bit_length()

@@ -25,10 +25,8 @@ import triton
 import triton.language as tl
 
 BOX, SIGMOID, TANH, LINEAR, SOFTMAX = range(5)  # kinds of layers; the last two are read-outs
-COLUMN, WIDTH, WEIGHT, STRIDE, KIND = range(5)  # places in a layer's row of the table
-FIELDS = 5
-LOW, HIGH, GAIN, OFFSET = range(4)  # places in a layer's row of the bounds
-BOUNDS = 4
+FIELDS = 5  # of a layer in the table: column, width, first weight, stride of weights, kind
+BOUNDS = 4  # of a layer: low, high, gain, offset
 
 _FIELDS = tl.constexpr(FIELDS)
 _BOUNDS = tl.constexpr(BOUNDS)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mep_hw.kernels.chain import Chain
 from mep_hw.kernels.phase import phase_kernel
+from mep_hw.state import Nudge
 
 OPERANDS: dict[str, tuple[Any, str]] = {  # name in cards -> number format of a product's operands, and its precision
     "fp32": (tl.float32, "ieee"),
@@ -29,14 +30,6 @@ class Packed:
     residual: Tensor
 
 
-@dataclass(frozen=True)
-class Pull:
-    """What a nudged phase adds: strengths (rows,) and targets (batch, outputs); rows are copies * batch."""
-
-    beta: Tensor
-    target: Tensor
-
-
 def run_phase(
     chain: Chain,
     operands: str,
@@ -45,7 +38,7 @@ def run_phase(
     cap: int,
     static: Tensor | None = None,
     start: tuple[Tensor, Tensor] | None = None,
-    pull: Pull | None = None,
+    nudge: Nudge | None = None,
     silent: bool = False,
 ) -> Packed:
     """Settle one phase.
@@ -55,7 +48,7 @@ def run_phase(
         cap: most sweeps, at least 1.
         static: (batch, width of layer 1) of a free phase that starts with a feed-forward pass.
         start: drives and states (n, columns) that belong together, n rows or a number of which rows is a multiple.
-        pull: of a nudged phase, which needs a start; None: the free phase.
+        nudge: of a nudged phase, which needs a start; its rows are copies of the batch. None: the free phase.
         silent: the read-out sends nothing back in the free phase, as with cross entropy.
     """
     rows, form = len(limit), OPERANDS[operands]
@@ -65,12 +58,12 @@ def run_phase(
     sweeps, residual = torch.empty(rows, dtype=torch.int32, device=limit.device), torch.empty_like(limit)
     fixed = limit if static is None else static.contiguous()
     before = (limit, limit) if start is None else start
-    nudge = Pull(limit, limit) if pull is None else pull
+    pull = Nudge(limit, limit) if nudge is None else nudge
     phase_kernel[(blocks,)](
         drives, states, changes, sweeps, residual, chain.operands, chain.biases, fixed,
-        nudge.target.contiguous(), nudge.beta, limit, *before, chain.table, chain.bounds,
-        rows, len(nudge.target) if pull else rows, len(before[0]), chain.columns, chain.depth, cap,
-        NUDGED=pull is not None, STARTED=start is not None, SILENT=silent, OPERAND=form[0], PRECISION=form[1],
+        pull.target.contiguous(), pull.beta, limit, *before, chain.table, chain.bounds,
+        rows, rows if nudge is None else len(nudge.target), len(before[0]), chain.columns, chain.depth, cap,
+        NUDGED=nudge is not None, STARTED=start is not None, SILENT=silent, OPERAND=form[0], PRECISION=form[1],
         ROWS=chain.tiles.rows, UNITS=chain.tiles.units, num_warps=chain.tiles.warps,  # pyright: ignore[reportCallIssue]  # an option of every launch
     )  # fmt: skip
     return Packed(states[:rows], drives[:rows], sweeps, residual)

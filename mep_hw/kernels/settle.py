@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mep_hw.cards.settling import SettleOptions
 from mep_hw.kernels.chain import Chain
-from mep_hw.kernels.run import Packed, Pull, run_phase
+from mep_hw.kernels.run import Packed, run_phase
 from mep_hw.model import Model
 from mep_hw.state import Nudge, Settled
 from mep_hw.substrates.products import Products
@@ -28,7 +28,7 @@ def settle_fused(
     found = run_phase(
         chain, products.operands, limit=limit, cap=cap, static=static,
         start=None if start is None else _from(model, chain, products, inputs, nudge, start),
-        pull=None if nudge is None else Pull(nudge.beta, nudge.target), silent=not model.loss.in_energy,
+        nudge=nudge, silent=not model.loss.in_energy,
     )  # fmt: skip
     states = chain.split(found.states)
     output = states[-1] if model.loss.in_energy else chain.split(found.drives)[-1]

@@ -11,8 +11,9 @@ from helpers import machine
 from torch import Tensor
 
 from mep_hw.kernels.chain import Chain, Tiles
-from mep_hw.kernels.run import Packed, Pull, run_phase
+from mep_hw.kernels.run import Packed, run_phase
 from mep_hw.model import Model
+from mep_hw.state import Nudge
 from mep_hw.substrates.gpu import Gpu
 
 ROUNDING = 1e-5  # what a tolerance of 1e-6 and float32 leave, relative; a wrong layer or sign is of order 1
@@ -154,8 +155,8 @@ def test_a_lone_phase_from_tensors_to_tensors() -> None:
     static = torch.addmm(_of(model.biases[0]), wanted.x, model.weights[0].T).to(PLACE)
     free = run_phase(held, "fp32", limit=torch.full((2,), 1e-6, device=PLACE), cap=50, static=static)
     beta = torch.tensor([0.1, 0.1, -0.1, -0.1, 0.0, 0.0], device=PLACE)
-    pull, limit = Pull(beta, wanted.nudge.target.to(PLACE)), torch.full((6,), 1e-7, device=PLACE)
-    found = run_phase(held, "fp32", limit=limit, cap=50, start=(free.drives, free.states), pull=pull)
+    nudge, limit = Nudge(beta, wanted.nudge.target.to(PLACE)), torch.full((6,), 1e-7, device=PLACE)
+    found = run_phase(held, "fp32", limit=limit, cap=50, start=(free.drives, free.states), nudge=nudge)
     for layer, exact, rest in zip(held.split(found.states), wanted.nudged.state, wanted.free.state, strict=True):
         torch.testing.assert_close(layer[:4].cpu(), exact.float(), atol=1e-6, rtol=0)
         torch.testing.assert_close(layer[4:].cpu(), rest.float()[[0, 1]], atol=1e-6, rtol=0)
