@@ -27,8 +27,11 @@ import sys
 from pathlib import Path
 
 import mep_hw.cards as cards
+from mep_hw.loihi.limits import load_chip
 
 assert Path(cards.__file__).is_relative_to(Path(sys.argv[1]).resolve()), f"imported from {cards.__file__}"
+for name in ("loihi1", "loihi2"):
+    load_chip(name)
 for name in cards.backend_names():
     cards.load_backend(name)
 for name in cards.device_names():

@@ -60,6 +60,10 @@ class JobError(InputError):
     """The processes of one training job cannot work together, or one of them has ended."""
 
 
+class MachineError(InputError):
+    """An outside program that a backend drives is missing, is another version, or failed while it worked."""
+
+
 class Notice(UserWarning):
     """Nothing is refused, but something is not as one might think; the command line prints it as one line."""
 

@@ -31,7 +31,7 @@ from mep_hw.cards.changed import changed
 from mep_hw.contrast import Contrast
 from mep_hw.coupling import Conv
 from mep_hw.data import Source, as_data, check, one_hot
-from mep_hw.errors import DivergenceError, InputError
+from mep_hw.errors import CapabilityError, DivergenceError, InputError
 from mep_hw.model import Model
 from mep_hw.outersum import dense
 from mep_hw.state import Settled, State
@@ -115,6 +115,7 @@ def gradient_check(
         as_trained: the machine as its card has it, instead of float64 settled to RESIDUAL.
 
     Raises:
+        CapabilityError: a machine of whole numbers, in principle.
         InputError: bad data, card, estimator or number; or, with max pooling, no sample that stays on one piece.
         DivergenceError: the machine did not settle to RESIDUAL.
         AdjointError: the exact side did not settle.
@@ -122,6 +123,9 @@ def gradient_check(
     own, device_card = machine.cards(backend, device)
     beta = beta if beta is not None else own.training.beta if as_trained else BETA
     method = estimators.make(estimator, beta, points)
+    if own.loihi is not None and not as_trained:
+        rule, fix = f"states of whole numbers do not settle to {RESIDUAL:g}", "check the machine as trained"
+        raise CapabilityError(f"backend {own.name}", "as_trained", False, rule=rule, fix=fix)
     card = own if as_trained else precise(own, beta)
     x, y = _batch(model, data, samples, seed)
     given = len(x)

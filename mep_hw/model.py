@@ -41,15 +41,21 @@ class Model:
         self.layers, self.couplings = structure(spec)
         self.incoming = [[c for c, k in enumerate(self.couplings) if k.target == n] for n in range(self.depth + 1)]
         self.outgoing = [[c for c, k in enumerate(self.couplings) if k.source == n] for n in range(self.depth + 1)]
-        generator = torch.Generator().manual_seed(seed)
-        self.weights = [initial_weight(k, generator).to(dtype) for k in self.couplings]
+        self._seed, self._dtype = seed, dtype
         self.offset: Tensor | None = None  # subtracted from every input before it reaches the machine
         self.biases = [initial_bias(k, dtype) for k in self.layers]
-        for skip in spec.skips:
-            if skip.identity is not None:
-                self.weights[self._skip_index(skip)].fill_(skip.identity)
         # Told the inputs of every call, less the offset, and its free phase.
         self.listeners: list[Callable[[Tensor, Settled], None]] = []
+
+    @cached_property
+    def weights(self) -> list[Tensor]:
+        """Initial values until they are changed; drawn when first asked for, as whoever only counts needs none."""
+        generator = torch.Generator().manual_seed(self._seed)
+        weights = [initial_weight(k, generator).to(self._dtype) for k in self.couplings]
+        for skip in self.spec.skips:
+            if skip.identity is not None:
+                weights[self._skip_index(skip)].fill_(skip.identity)
+        return weights
 
     @property
     def depth(self) -> int:

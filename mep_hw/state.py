@@ -29,6 +29,11 @@ class Nudge:
         return limit if self.sweeps is None else min(self.sweeps, limit)
 
 
+def copies(batch: Tensor, rows: int) -> Tensor:
+    """So many rows, as copies of a batch (batch, ...) under one another; the batch itself where it has so many."""
+    return batch if len(batch) == rows else batch.repeat(rows // len(batch), *[1] * (batch.dim() - 1))
+
+
 @dataclass(frozen=True)
 class Settled:
     """A state and how well it is settled; `rows` is copies * batch.

@@ -28,9 +28,8 @@ class Witness(Substrate):
         with max pooling, where it matters most; True for all others.
     """
 
-    kernels = True  # if it is one of those, the machine that it watches has
-
     def __init__(self, inner: Substrate) -> None:
+        self.own_blocks = inner.own_blocks
         super().__init__(inner.model, inner.backend, inner.device, seed=0)
         self.inner, self.biases, self.generator = inner, inner.biases, inner.generator
         self.piecewise = any(k.routes_by_argmax and k.source > 0 for k in inner.model.couplings)

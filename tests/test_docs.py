@@ -43,6 +43,7 @@ from mep_hw.cards.blocks import Block
 from mep_hw.cli.options import TrainOptions
 from mep_hw.conformance import CHECKS
 from mep_hw.estimator import NAMES as ESTIMATORS
+from mep_hw.loihi.limits import Chip, Energies, Limit, SynapseMemory
 from mep_hw.rules import NAMES as RULES
 from mep_hw.settings import resolve
 from mep_hw.spec import BoxSpec, ConvSpec, LayerSpec, ModelSpec, PoolSpec, SkipSpec
@@ -193,6 +194,7 @@ FIELDS: list[tuple[str, type[BaseModel]]] = [
     *(("cards.md", block) for block in (*CARDS, *EXTRA)),
     *(("models.md", block) for block in (ModelSpec, LayerSpec, ConvSpec, PoolSpec, BoxSpec, SkipSpec)),
     ("settling.md", SettleOptions),
+    *(("loihi-mapping.md", block) for block in (Chip, Limit, SynapseMemory, Energies)),
     *(("devices.md", block) for module in (response, physics) for block in blocks_of(module)),
 ]
 

@@ -68,22 +68,37 @@ def kernel_agrees(free: float, moved: float, difference: float, fused: float, gr
     return near and (fused, graph, library) == (1, 4, 1)
 
 
+def exported(kept: float, all_of: float, difference: float, rate: float, spiking: float, model: float) -> bool:
+    return kept == all_of == 2 and difference < 1e-3 and 0 < rate < 0.03 and model > 0.85 and spiking >= model - 0.03
+
+
 def executed_as_expected(expected: float, executed: float) -> bool:
     return 0.2 < expected < 0.4 and abs(executed / expected - 1) < 0.25
 
 
+def witnessed(free: float, nudged: float) -> bool:
+    return max(free, nudged) < 1e-12
+
+
+def fits_until_it_does_not(_model: float, _hidden: float, _out: float, synapses: float, cores: float) -> bool:
+    return synapses == 784 * 256 + 2 * 2560 and cores == 4
+
+
 # Per script: the last lines to look at, by how they begin, and what their numbers must fulfil together.
 BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
+    "loihi_map.py": (["784-256-10: "], fits_until_it_does_not),
     "crossbar.py": (["on cells: ", "cost: "], trains_on_cells),
     "schedule.py": (["error of row: "], executed_as_expected),
     "train_digits.py": (["trained "], trained_beats_frozen),
     "gradient_check.py": (["order of centered ", "order of richardson ", "smallest cosine "], orders),
     "from_torch.py": (["test accuracy before "], learned),
     "own_substrate.py": (["checks passed "], conforms),
+    "export_nir.py": (["couplings bit ", "largest difference of a read-out ", "spiking: "], exported),
     "resume_run.py": (["test accuracy whole ", "largest difference of a weight "], same),
     "torch_optimizer.py": (["test accuracy with backprop ", "test accuracy with ep "], both_modes_learn),
     "nonidealities.py": (["no error: ", "step-spread ", "phase-offset "], one_error_hurts),
     "fit_device.py": (["dw_min true "], fitted),
+    "brian2_equations.py": (["largest difference of a free ", "largest difference of a nudged "], witnessed),
     "gpu_paths.py": (["largest difference of a free ", "nudges move it by ", "paths: "], kernel_agrees),
     "two_processes.py": (["test accuracy in two ", "largest difference of a weight "], several_agree),
     "rules.py": (["muon ", "dion "], rules_differ),

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every figure in docs/results and in the README. Hours on two cores; name a part to run only that.
-#   docs/results/reproduce.sh [digits|gradients|speed|rules|crossbar|nonidealities|programming|wires|mnist]
+#   docs/results/reproduce.sh \
+#     [digits|gradients|speed|rules|crossbar|loihi|events|nonidealities|programming|spiking|wires|nir|mnist]
 set -euo pipefail
 cd "$(dirname "$0")"
 part=${1:-all}
@@ -31,6 +32,14 @@ if [ "$part" = all ] || [ "$part" = crossbar ]; then
   done
   mep-hw bench crossbar --size 512 --batch 64 --threads 1 --json | tail -n 1 > crossbar/cost.json
 fi
+if [ "$part" = all ] || [ "$part" = loihi ]; then # needs MEP_HW_DATA, and Lava: mep-hw loihi setup
+  mep-hw study accuracy --config loihi/digits.yaml --out loihi
+  mep-hw study accuracy --config loihi/mnist.yaml --seeds 0 --out loihi
+  (cd ../.. && mep-hw study accuracy --config docs/results/loihi/digits-lava.yaml --seeds 0 --out docs/results/loihi)
+fi
+if [ "$part" = all ] || [ "$part" = events ]; then # goes on where it was cut off
+  mep-hw study events --out events
+fi
 if [ "$part" = all ] || [ "$part" = nonidealities ]; then # goes on where it was cut off
   mep-hw study nonidealities --seeds 0 --epochs 6 --out nonidealities
 fi
@@ -39,6 +48,12 @@ if [ "$part" = all ] || [ "$part" = programming ]; then # goes on where it was c
     mep-hw study programming --task $task --out programming
     mep-hw study programming --task $task --out programming --hours 0 --markdown > programming/$task.md
   done
+fi
+if [ "$part" = all ] || [ "$part" = spiking ]; then # needs the extra brian2; goes on where it was cut off
+  mep-hw study spiking --out spiking
+fi
+if [ "$part" = nir ]; then # downloads other projects; CONSTRAINTS may hold their torch
+  mep-hw study nir --out nir ${CONSTRAINTS:+--constraints "$CONSTRAINTS"}
 fi
 if [ "$part" = all ] || [ "$part" = wires ]; then
   mep-hw study wires --out wires

@@ -73,28 +73,36 @@ def _names(kind: Kind) -> list[str]:
 
 
 def _load(name: str | Path, kind: Kind, schema: type[AnyCard]) -> AnyCard:
-    if _is_path(name):
+    if is_path(name):
         path = Path(name).expanduser()
         folder = path.name if path.is_dir() else None
         path = path / _FILE if folder is not None else path
-        return _read(path, str(path), schema, folder)
+        return read_card(path, str(path), schema, folder)
     known = _names(kind)
     if name not in known:
         word = kind.removesuffix("s")
         fix = f"{did_you_mean(str(name), known)}known {kind} are {', '.join(known)}, or give the path of a card file"
         raise CardError(word, "", name, rule=f"is not a known {word}", fix=fix)
-    return _read(root(kind) / name / _FILE, f"{kind}/{name}/{_FILE}", schema, str(name))
+    return read_card(root(kind) / name / _FILE, f"{kind}/{name}/{_FILE}", schema, str(name))
 
 
-def _is_path(name: str | Path) -> bool:
+def is_path(name: str | Path) -> bool:
+    """Whether this names a file, as the module says, and not a bundled card."""
     if isinstance(name, Path):
         return True
     separators = [mark for mark in ("/", os.sep, os.altsep) if mark]
     return any(mark in name for mark in separators) or name.lower().endswith((".yaml", ".yml"))
 
 
-def _read(path: Path, where: str, schema: type[AnyCard], folder: str | None) -> AnyCard:
-    """Read one card file; `folder` is the name that the card must bear, or None for a loose file."""
+def read_card(path: Path, where: str, schema: type[AnyCard], folder: str | None) -> AnyCard:
+    """Read one card file; `folder` is the name that the card must bear, or None for a loose file.
+
+    Args:
+        where: the file, as messages shall name it.
+
+    Raises:
+        CardError: not readable, not YAML, or a field that breaks its rule.
+    """
     try:
         data = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -17,6 +17,7 @@ from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, fiel
 
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.blocks import Block, Name, Quantity, Text
+from mep_hw.cards.loihi import LoihiOptions
 from mep_hw.cards.physics import (
     CellNoise,
     Electrical,
@@ -89,6 +90,10 @@ class Conformance(Block):
     unsupported: dict[str, Text] = Field(
         default_factory=dict, description="checks that this machine cannot pass: check name to written reason"
     )
+    unsupported_models: dict[str, Text] = Field(
+        default_factory=dict,
+        description="kinds of models of the suite that this machine refuses: kind to written reason",
+    )
 
 
 class Card(Block):
@@ -129,6 +134,7 @@ class BackendCard(Card):
         min_length=1, description="ways in which this machine can change weights, the preferred one first"
     )
     gpu: GpuOptions | None = Field(default=None, description="how kernels of a GPU run; null: this machine has none")
+    loihi: LoihiOptions | None = Field(default=None, description="how a Loihi computes; null: this machine is none")
     registers: RegisterFormat | None = Field(
         default=None, description="number format of digital weights; null: that of compute.dtype"
     )

@@ -19,7 +19,9 @@ from mep_hw.cli import cards
 from mep_hw.cli.bench import bench
 from mep_hw.cli.conformance import conformance
 from mep_hw.cli.evaluate import evaluate
+from mep_hw.cli.export import export
 from mep_hw.cli.gradcheck import gradcheck
+from mep_hw.cli.loihi import loihi
 from mep_hw.cli.schedule import schedule
 from mep_hw.cli.study import study
 from mep_hw.cli.train import train
@@ -69,6 +71,8 @@ app.command(epilog=_examples("conformance --backend reference", "conformance --b
 app.add_typer(cards.backends, name="backends")
 app.add_typer(cards.devices, name="devices")
 app.add_typer(schedule, name="schedule")
+app.add_typer(loihi, name="loihi")
+app.add_typer(export, name="export")
 app.add_typer(bench, name="bench")
 app.add_typer(study, name="study")
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import mep_hw
-from mep_hw.cli import flags, output
+from mep_hw.cli import flags, models, output
 from mep_hw.errors import InputError
 
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0, "days": 86400.0, "year": 365.25 * 86400.0}
@@ -29,7 +29,9 @@ def duration(text: str) -> float:
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Option(help="File written by train --out or Model.save.", show_default=False)],
+    checkpoint: Annotated[
+        Path, typer.Option(help="File written by train --out or Model.save, or a NIR file.", show_default=False)
+    ],
     data: Annotated[str, typer.Option(help="digits or mnist; the test part counts.")] = "digits",
     backend: flags.Backend = "cpu",
     device: flags.Device = None,
@@ -42,7 +44,7 @@ def evaluate(
 ) -> None:
     """Settle every test sample freely and count the right answers."""
     result = mep_hw.evaluate(
-        mep_hw.load(checkpoint), data, backend=backend, device=device, seed=seed,
+        models.saved(checkpoint), data, backend=backend, device=device, seed=seed,
         after=None if after is None else duration(after), compensate=compensate,
     ).as_dict()  # fmt: skip
     if as_json:

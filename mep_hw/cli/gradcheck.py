@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-import mep_hw
 from mep_hw.cli import flags, models, output
 from mep_hw.errors import InputError
 from mep_hw.gradcheck import gradient_check
@@ -49,7 +48,7 @@ def gradcheck(
     if model is not None and checkpoint is not None:
         rule = "cannot be given beside --checkpoint"
         raise InputError("gradcheck", "model", model, rule=rule, fix="leave one of them out")
-    subject = models.build(model or MODEL, seed=seed) if checkpoint is None else mep_hw.load(checkpoint)
+    subject = models.build(model or MODEL, seed=seed) if checkpoint is None else models.saved(checkpoint)
     result = gradient_check(
         subject, data, backend=backend, device=device, estimator=estimator, beta=beta, samples=samples, seed=seed,
         as_trained=as_trained,

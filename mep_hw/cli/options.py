@@ -54,7 +54,7 @@ class TrainOptions(Block):
     device: str | None = _option(None, "memory cell: a name from mep-hw devices, or a path; default: the backend's")
     data: str = _option("digits", "digits (8x8, bundled) or mnist (28x28, from MEP_HW_DATA or downloaded)")
     model: str | None = _option(
-        None, "layer sizes such as 784-512-10, or a YAML file; default 64-128-10, for mnist 784-512-10"
+        None, "layer sizes such as 784-512-10, or a YAML or NIR file; default 64-128-10, for mnist 784-512-10"
     )
     cost: str | None = _option(None, f"squared_error or cross_entropy, {_SIZES} (default squared_error)")
     activation: str | None = _option(

@@ -12,6 +12,8 @@ from rich.progress import track
 
 from mep_hw.cli import flags, lists, models, output
 from mep_hw.cli.options import merged
+from mep_hw.cli.study_events import events
+from mep_hw.cli.study_nir import nir_readers
 from mep_hw.cli.study_programming import programming
 from mep_hw.cli.train import start
 from mep_hw.errors import InputError
@@ -26,6 +28,8 @@ from mep_hw.studies.rule_variants import TASKS, variants
 from mep_hw.studies.rules import RuleStudy
 from mep_hw.studies.rules_plot import plot_rules
 from mep_hw.studies.saved_runs import write_table
+from mep_hw.studies.spiking import SpikingStudy
+from mep_hw.studies.spiking_plot import plot_spiking
 from mep_hw.studies.wires import APPROXIMATIONS, LARGEST, wire_errors
 from mep_hw.studies.wires_plot import plot_wires
 from mep_hw.training.run import Run
@@ -35,12 +39,16 @@ study = typer.Typer(
     "\n\nmep-hw study rules --task digits --out runs --hours 0.5"
     "\n\nmep-hw study wires --out runs"
     "\n\nmep-hw study nonidealities --out runs --seeds 0 --sources phase-offset,stuck"
-    "\n\nmep-hw study programming --task digits --out runs --devices ecram,ideal --seeds 0",
+    "\n\nmep-hw study spiking --out runs --seeds 0"
+    "\n\nmep-hw study programming --task digits --out runs --devices ecram,ideal --seeds 0"
+    "\n\nmep-hw study events --out runs --thresholds 16,64 --seeds 0",
     no_args_is_help=True,
 )
 
 
 study.command()(programming)
+study.command()(events)
+study.command("nir")(nir_readers)
 
 
 @study.callback()
@@ -151,6 +159,27 @@ def nonidealities(
         return
     output.rows(nonidealities_table.COLUMNS, nonidealities_table.cells(table))
     output.line("Accuracies in percent. Points lost: against the base line's run of the same seed.")
+
+
+@study.command()
+def spiking(
+    out: Annotated[Path, typer.Option(help="Folder for spiking.json and .png.", show_default=False)],
+    model: Annotated[str, typer.Option(help="Layer sizes for the bundled digits, or a file.")] = "64-24-10",
+    epochs: Annotated[int, typer.Option(min=1, help="Of every run.")] = 8,
+    seeds: Annotated[str, typer.Option(help="Seeds, joined by commas.")] = "0,1,2",
+    threads: flags.Threads = 1,
+    as_json: flags.Json = False,
+) -> None:
+    """Train with spiking units, simulated in brian2, and with the rate model. Goes on where it was cut off."""
+    numbers = lists.seeds(seeds)
+    torch.set_num_threads(threads)
+    table = SpikingStudy(lambda seed: models.build(model, seed=seed), model, epochs, numbers, out, output.tell).run()
+    plot_spiking(table, out / "spiking.png")
+    if as_json:
+        output.print_json({name: value for name, value in table.items() if name != "runs"})
+        return
+    rows = table["rows"]
+    output.rows(tuple(rows[0]), [list(row.values()) for row in rows])
 
 
 def _size(text: str) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mep_hw import estimator, rules
 from mep_hw.compiler import registers
-from mep_hw.conformance.problems import KINDS, Problem, problem, problems, tasks
+from mep_hw.conformance.problems import Problem, problem, tasks
 from mep_hw.conformance.report import Finding, above, at_least, at_most, fact
 from mep_hw.conformance.subject import Running, Subject, held, held_biases, start
 from mep_hw.data import Data
@@ -33,8 +33,9 @@ SHORT_LR = 0.01  # small enough for every rule
 def gradient(subject: Subject) -> Iterator[Finding]:
     """The contrast is minus the exact gradient, layer by layer, for every model and every estimator."""
     bars = subject.bars
-    usual = [(problem(kind, SAMPLES), "centered") for kind in KINDS]
-    others = [(problem("deep", SAMPLES), name) for name in estimator.NAMES if name != "centered"]
+    usual = [(p, "centered") for p in subject.problems(SAMPLES)]
+    kind = "deep" if subject.supports("deep") else "mlp"
+    others = [(problem(kind, SAMPLES), name) for name in estimator.NAMES if name != "centered"]
     for p, name in (*usual, *others):
         if name == "holomorphic" and not subject.card.complex_states:
             continue
@@ -72,7 +73,7 @@ def seed(subject: Subject) -> Iterator[Finding]:
 
 def round_trip(subject: Subject) -> Iterator[Finding]:
     """Weights come back as written; a saved model settles to the same state; a restored run goes on bit for bit."""
-    for p in problems():
+    for p in subject.problems():
         run = start(subject, p)
         for c in p.model.trainable:
             wanted = run.machine.tensor(-0.7 * p.model.weights[c])

@@ -47,6 +47,7 @@ Labels: TypeAlias = NDArray[np.int64]
 WEAK = 0.54  # spectral norm of couplings between layers at which every model here has one equilibrium
 STRONG = 0.9  # the same for models that are to learn
 KINDS = ("mlp", "deep", "conv", "skip", "cross_entropy")
+REQUIRED = ("mlp", "skip")  # kinds that no card can excuse
 
 
 def problem(kind: str, samples: int = 8) -> Problem:
@@ -60,11 +61,6 @@ def problem(kind: str, samples: int = 8) -> Problem:
     x = torch.rand((samples, *model.input_shape), generator=generator, dtype=torch.float64)
     y = torch.eye(model.outputs, dtype=torch.float64)[torch.arange(samples) % model.outputs]
     return Problem(kind, model, x, y)
-
-
-def problems() -> list[Problem]:
-    """One of each kind."""
-    return [problem(kind) for kind in KINDS]
 
 
 def _model(kind: str) -> Model:

@@ -79,7 +79,7 @@ class Unheard:
 
 
 def refuse(subject: Subject) -> Iterator[Finding]:
-    """Cycles, write modes and complex states that the card does not list are refused, and the weights stay."""
+    """Cycles, write modes, models and complex states that the card does not list are refused, and the weights stay."""
     run = start(subject, problem("mlp"))
     c = run.machine.model.trainable[0]
     weights = run.machine.read(c)
@@ -98,7 +98,9 @@ def refuse(subject: Subject) -> Iterator[Finding]:
         yield fact("an update is not compiled for a write mode that nobody knows", True)
     else:
         yield fact("an update is not compiled for a write mode that nobody knows", False)
-    if not subject.card.complex_states:
+    for kind in subject.bars.unsupported_models:
+        yield _refuses_model(subject, kind)
+    if not subject.card.complex_states and subject.supports("deep"):
         method = estimator.make("holomorphic", subject.card.training.beta)
         smooth = start(subject, problem("deep"))
         try:
@@ -107,6 +109,16 @@ def refuse(subject: Subject) -> Iterator[Finding]:
             yield fact("the holomorphic estimator is refused, as the card lists no complex states", True)
         else:
             yield fact("the holomorphic estimator is refused, as the card lists no complex states", False)
+
+
+def _refuses_model(subject: Subject, kind: str) -> Finding:
+    what = f"a model of kind {kind} is refused, as the card says"
+    try:
+        run = start(subject, problem(kind))
+        run.machine.settle(run.inputs)
+    except InputError:
+        return fact(what, True)
+    return fact(what, False)
 
 
 def _refuses(run: Running, kind: str, c: int, schedule: Schedule) -> Finding:

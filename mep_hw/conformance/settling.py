@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from mep_hw.activation import Box
-from mep_hw.conformance.problems import KINDS, problem, problems
 from mep_hw.conformance.report import Finding, above, at_most
 from mep_hw.conformance.subject import Running, Subject, held, held_biases, plain, start
 from mep_hw.energy import energy
@@ -30,7 +29,7 @@ def fixed_point(subject: Subject) -> Iterator[Finding]:
     The machine is looked at twice, the second time with other weights, which a stale copy of the first would miss.
     """
     bar = subject.bars.fixed_point
-    for p in problems():
+    for p in subject.problems():
         run = start(subject, p)
         for when in ("", ", rewritten"):
             free = run.machine.settle(run.inputs)
@@ -47,7 +46,7 @@ def fixed_point(subject: Subject) -> Iterator[Finding]:
 def energy_falls(subject: Subject) -> Iterator[Finding]:
     """E after settling is no higher than E of a shaken state it started from, nor than E after its first sweep."""
     allowed = subject.bars.energy_rise
-    for p in problems():
+    for p in subject.problems():
         run = start(subject, p)
         run.machine.record_energy = True
         free = run.machine.settle(run.inputs)
@@ -65,7 +64,7 @@ def energy_falls(subject: Subject) -> Iterator[Finding]:
 
 def nudge_direction(subject: Subject) -> Iterator[Finding]:
     """+beta lowers the mean loss, -beta raises it."""
-    for p in problems():
+    for p in subject.problems():
         run = start(subject, p)
         free = run.machine.settle(run.inputs)
         nudged = run.machine.settle(run.inputs, run.nudge(1.0, -1.0), free)
@@ -78,14 +77,14 @@ def nudge_direction(subject: Subject) -> Iterator[Finding]:
 
 def batch_invariance(subject: Subject) -> Iterator[Finding]:
     """A sample settles to the same free and nudged states alone, in a small batch and in a large one."""
-    for kind in KINDS:
-        run = start(subject, problem(kind, CROWD))
+    for p in subject.problems(CROWD):
+        run = start(subject, p)
         whole = _both_phases(run, slice(0, CROWD))
         for size, first in ((1, 0), (1, CROWD - 1), (5, 10)):
             rows = slice(first, first + size)
             part = _both_phases(run, rows)
             worst = max(float((a[rows] - b).abs().max()) for a, b in zip(whole, part, strict=True))
-            what = f"{kind}: samples {first} to {first + size - 1} by themselves, distance from a batch of {CROWD}"
+            what = f"{p.name}: samples {first} to {first + size - 1} by themselves, distance from a batch of {CROWD}"
             yield at_most(what, worst, subject.bars.batch_invariance)
 
 

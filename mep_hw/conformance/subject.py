@@ -17,7 +17,7 @@ from torch import Tensor
 from mep_hw import machine
 from mep_hw.cards.schema import BackendCard, Conformance, DeviceCard
 from mep_hw.compiler import compile
-from mep_hw.conformance.problems import Problem
+from mep_hw.conformance.problems import KINDS, Problem, problem
 from mep_hw.model import Model
 from mep_hw.outersum import Update
 from mep_hw.schedule import Schedule
@@ -44,6 +44,14 @@ class Subject:
     def exact(self) -> bool:
         """The machine takes any schedule as it is, so realised and intended differ by rounding only."""
         return "exact" in self.card.write_modes
+
+    def supports(self, kind: str) -> bool:
+        """Whether the machine is to take this kind of model; it is asked to refuse those that its card excuses."""
+        return kind not in self.bars.unsupported_models
+
+    def problems(self, samples: int = 8, kinds: Sequence[str] = KINDS) -> list[Problem]:
+        """One of each kind that the machine takes."""
+        return [problem(kind, samples) for kind in kinds if self.supports(kind)]
 
     def build(self, model: Model, seed: int = 0) -> Substrate:
         """A fresh machine that holds `model`'s weights; the model itself is left alone."""

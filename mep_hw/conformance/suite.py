@@ -14,6 +14,7 @@ from mep_hw import machine
 from mep_hw.cards.explain import did_you_mean
 from mep_hw.cards.schema import BackendCard
 from mep_hw.conformance.checks import CHECKS, Check
+from mep_hw.conformance.problems import KINDS, REQUIRED
 from mep_hw.conformance.report import Finding, Outcome, Report, Status
 from mep_hw.conformance.subject import Subject
 from mep_hw.errors import CardError, InputError
@@ -35,7 +36,7 @@ def run(
         on_check: told the name of each check before it runs.
 
     Raises:
-        InputError: no such backend or check; a substrate that cannot be had; a card that excuses an unknown check.
+        InputError: no such backend or check; a substrate that cannot be had; a card that excuses what it cannot.
     """
     subject = Subject(*machine.cards(backend))
     excused = subject.bars.unsupported
@@ -43,6 +44,11 @@ def run(
         if name not in CHECKS:
             field = f"conformance.unsupported.{name}"
             raise CardError(subject.card.origin, field, rule="is not a check", fix=_known(name))
+    for kind in subject.bars.unsupported_models:
+        if kind not in KINDS or kind in REQUIRED:
+            field, can = f"conformance.unsupported_models.{kind}", ", ".join(k for k in KINDS if k not in REQUIRED)
+            rule, fix = "is not a kind of model that can be excused", f"those are {can}"
+            raise CardError(subject.card.origin, field, rule=rule, fix=fix)
     for name in checks or ():
         if name not in CHECKS:
             raise InputError("conformance", "check", name, rule="is not a check", fix=_known(name))
@@ -55,6 +61,9 @@ def run(
         if on_check is not None:
             on_check(check.name)
         outcomes.append(_run(check, subject, reason))
+    if checks is None:
+        excuses = subject.bars.unsupported_models.items()
+        outcomes += [Outcome(f"models of kind {kind}", "unsupported", reason=reason) for kind, reason in excuses]
     return Report(subject.card.name, tuple(outcomes))
 
 

@@ -31,9 +31,9 @@ KINDS = ("mlp", "conv", "skip")
 
 def apply(subject: Subject) -> Iterator[Finding]:
     """The realised change points where the intended one does and has its size, on average over repeats."""
-    for kind in KINDS:
-        run = start(subject, problem(kind))
-        for c, what, update in _changes(run, kind):
+    for p in subject.problems(kinds=KINDS):
+        run = start(subject, p)
+        for c, what, update in _changes(run, p.name):
             schedule = subject.schedule(run.machine, c, update)
             initial = run.machine.read(c).clone()
             intended = dense(schedule.intended).double().view_as(initial)
@@ -53,9 +53,9 @@ def apply(subject: Subject) -> Iterator[Finding]:
 
 def residual(subject: Subject) -> Iterator[Finding]:
     """Over several updates, what was realised and what is still owed add up to what was intended."""
-    for kind in KINDS:
-        run = start(subject, problem(kind))
-        for c, what, update in _changes(run, kind):
+    for p in subject.problems(kinds=KINDS):
+        run = start(subject, p)
+        for c, what, update in _changes(run, p.name):
             initial = run.machine.read(c).to(torch.float64, copy=True)
             total, owed, worst_owed = torch.zeros_like(initial), None, 0.0
             for factor in (1.0, -0.5, 0.25):

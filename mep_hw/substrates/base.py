@@ -33,15 +33,16 @@ class Substrate(ABC):
         seed: of every random number the machine draws.
 
     Raises:
-        CardError: the card asks for a torch device that this computer has not, or for kernels that it has no use for.
+        CardError: the card asks for a torch device that this computer has not, or has a block that is of no use to it.
     """
 
-    kernels = False  # whether the card's `gpu` block is of use to it
+    own_blocks: tuple[str, ...] = ()  # of the card: those for one kind of machine that are of use to this one
 
     def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
-        if backend.gpu is not None and not self.kernels:
-            rule, fix = "kernels of a GPU are of no use to this substrate", "leave the block out"
-            raise CardError(backend.origin, "gpu", rule=rule, fix=fix)
+        for block, owner in {"gpu": "kernels of a GPU", "loihi": "formats of Loihi"}.items():
+            if getattr(backend, block) is not None and block not in self.own_blocks:
+                rule, fix = f"{owner} are of no use to this substrate", "leave the block out"
+                raise CardError(backend.origin, block, rule=rule, fix=fix)
         self.model, self.backend, self.device = model, backend, device
         self.dtype: torch.dtype = getattr(torch, backend.compute.dtype)
         self.torch_device = torch.device(backend.compute.torch_device)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from mep_hw.cards.registers import fitted
 from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.compiler import predict
 from mep_hw.energy import total_energy
@@ -27,7 +29,12 @@ class Digital(Substrate):
             rule, fix = "this substrate holds weights in registers", "leave array out, or name an analog substrate"
             raise CapabilityError(f"backend {backend.name}", "array", rule=rule, fix=fix)
         super().__init__(model, backend, device, seed)
+        pairs = zip(model.weights, model.couplings, strict=True)
+        self.cards = [_fitted(backend, weights, not coupling.trainable) for weights, coupling in pairs]
         self.weights = [self._written(c, w) for c, w in enumerate(model.weights)]
+
+    def card_of(self, coupling: int) -> BackendCard:
+        return self.cards[coupling]
 
     def apply(self, coupling: int, schedule: Schedule) -> Cost:
         changes = self.register_changes(schedule)
@@ -52,6 +59,22 @@ class Digital(Substrate):
         self.weights[coupling].copy_(self._written(coupling, weights))
         return Cost(cycles=1)
 
+    def snapshot(self) -> dict[str, Tensor]:
+        steps = {
+            f"step.{k.name}": torch.tensor(card.registers.step, dtype=torch.float64)
+            for k, card in zip(self.model.couplings, self.cards, strict=True)
+            if card.registers is not None
+        }
+        return super().snapshot() | steps
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go back to a `snapshot` and the steps of its registers, which depend on the weights that it started from."""
+        for c, (k, card) in enumerate(zip(self.model.couplings, self.cards, strict=True)):
+            if card.registers is not None:
+                form = card.registers.model_copy(update={"step": float(tensors[f"step.{k.name}"])})
+                self.cards[c] = card.model_copy(update={"registers": form})
+        super().restore(tensors)
+
     def couple(self, c: int, source: Tensor, add: Tensor | None) -> Tensor:
         return self.model.couplings[c].forward(source, self._as(c, source), _cast(add, source))
 
@@ -67,7 +90,8 @@ class Digital(Substrate):
         exact, form = self.tensor(weights), self.card_of(coupling).registers
         if form is not None:
             steps = (exact / form.step).round_()
-            if float(steps.min()) < -form.units - 1 or float(steps.max()) > form.units:
+            # Not the other way round, so that what is no number is beyond, too.
+            if not (float(steps.min()) >= -form.units - 1 and float(steps.max()) <= form.units):
                 name, largest = self.model.couplings[coupling].name, float(exact.abs().max())
                 raise CapabilityError(
                     f"backend {self.backend.name}", "registers", f"{form.bits} bits, step {form.step:g}",
@@ -84,6 +108,13 @@ class Digital(Substrate):
     def _as(self, c: int, value: Tensor) -> Tensor:
         weight = self.weights[c]
         return weight if weight.dtype == value.dtype else weight.to(value.dtype)
+
+
+def _fitted(card: BackendCard, weights: Tensor, fixed: bool) -> BackendCard:
+    """The card with the registers of a coupling that starts with these weights."""
+    if card.registers is None or card.registers.step_by == "weight":
+        return card
+    return card.model_copy(update={"registers": fitted(card.registers, weights, fixed)})
 
 
 def _cast(add: Tensor | None, value: Tensor) -> Tensor | None:

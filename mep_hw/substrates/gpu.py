@@ -53,7 +53,7 @@ class Gpu(Digital):
         CapabilityError: there is no GPU that can, or the card asks for the kernel and the model does not suit it.
     """
 
-    kernels = True
+    own_blocks = ("gpu",)
 
     def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
         options = backend.gpu

@@ -14,7 +14,7 @@ from torch import Tensor
 from mep_hw.cards.settling import SettleOptions
 from mep_hw.increments import Moving, Pull, fed_forward, resumed, started, swept
 from mep_hw.model import Model
-from mep_hw.state import Nudge, Settled, State
+from mep_hw.state import Nudge, Settled, State, copies
 from mep_hw.substrates.captured import Graphs
 from mep_hw.substrates.products import Products
 
@@ -77,11 +77,6 @@ def limits(options: SettleOptions, inputs: Tensor, nudge: Nudge | None) -> tuple
 def _same(value: float, rows: int, dtype: torch.dtype, place: torch.device) -> Tensor:
     """A limit that all rows share, (rows,); shared by all phases that ask for the same, to be read."""
     return torch.full((rows,), value, dtype=dtype, device=place)
-
-
-def copies(value: Tensor, rows: int) -> Tensor:
-    """The batch as often under itself as makes `rows`."""
-    return value if len(value) == rows else value.repeat(rows // len(value), *[1] * (value.dim() - 1))
 
 
 def drives_at(model: Model, products: Products, inputs: Tensor, nudged: bool, start: Settled) -> tuple[State, State]:

@@ -37,7 +37,7 @@ class Owed:
     def __init__(self, substrate: Substrate, coupling: int) -> None:
         self.substrate, self.coupling = substrate, coupling
         card: BackendCard = substrate.card_of(coupling)
-        self.card, self.device = card, substrate.device
+        self.device = substrate.device
         self.residual: Update | None = None
         self.updates = 0
         writing = None if card.array is None else card.array.writing
@@ -52,7 +52,7 @@ class Owed:
         """The schedule for `update` and what is owed; nothing is executed or changed."""
         number = self.updates + 1
         return compile(
-            update, self.residual, self.card, self.device, self.substrate.generator, local,
+            update, self.residual, self.substrate.card_of(self.coupling), self.device, self.substrate.generator, local,
             read=_due(number, self.read_every), refresh=_due(number, self.refresh_every),
             transfer=self.transfer.lines if self.transfer and _due(number, self.transfer.every) else 0,
         )  # fmt: skip
@@ -80,7 +80,7 @@ class Owed:
 
     def _compared(self, target: Tensor, cycle: Read, found: Tensor, left: Update | None) -> Update:
         """What is owed after a look; the target is from now on what was found."""
-        low, high = weight_range(self.card, self.device)
+        low, high = weight_range(self.substrate.card_of(self.coupling), self.device)
         if low is not None or high is not None:
             target.clamp_(low, high)  # what no cell can hold is given up
         if cycle.basis is None:

@@ -92,6 +92,26 @@ def test_a_wrong_kernel_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(check.passed for check in found if check.path == "graph")
 
 
+def test_a_kernel_whose_results_are_no_numbers_fails_its_checks_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launch = phase_kernel.run
+
+    def spoiled(*args: object, **kwargs: object) -> object:
+        done = launch(*args, **kwargs)
+        for value in args[:5]:  # what the kernel writes, and nothing that is shared with other launches
+            if isinstance(value, torch.Tensor) and value.dtype == torch.float32:
+                value.fill_(math.nan)
+        return done
+
+    monkeypatch.setattr(phase_kernel, "run", spoiled)
+    monkeypatch.setattr(gpu_checks, "_models", lambda: {"small": mlp(5, 6, gpu_checks.OUTPUTS, activation="tanh")})
+    found = list(gpu_checks.checks(load_backend("gpu")))
+    fused = [check for check in found if check.path == "fused"]
+    assert fused and all(check.error is None for check in fused)
+    assert any(check.path == "graph" for check in found)
+
+
 def test_the_least_time_is_that_of_products_or_of_bytes() -> None:
     model = mlp(4, 3, 2)
     products = 2 * 12 + (1 + 2 * 2 + 2 * (2 * 3 - 1) + 2) * 6  # as the formula of the speed study counts them

@@ -12,7 +12,7 @@ from command import call
 
 import mep_hw
 
-COMMANDS = ("train", "evaluate", "gradcheck", "conformance", "backends", "devices", "bench")
+COMMANDS = ("train", "evaluate", "gradcheck", "conformance", "backends", "devices", "export", "bench")
 
 
 def process(*args: str) -> subprocess.CompletedProcess[str]:

@@ -51,6 +51,31 @@ def test_an_excuse_that_is_needed_stays_one() -> None:
     assert any(not finding.kept for finding in report.outcomes[0].findings)
 
 
+def test_kinds_of_models_that_a_card_excuses_are_left_out_and_must_be_refused() -> None:
+    reasons = {"cross_entropy": "no exponentials here", "deep": "no tanh here"}
+    lazy = card("cpu", conformance__unsupported_models=reasons)
+    report = run(lazy, ["refuse", "batch_invariance", "gradient"])
+    refuse, invariance, gradient = report.outcomes
+    assert list(refuse.complaints) == [
+        f"not so: a model of kind {kind} is refused, as the card says" for kind in reasons
+    ]
+    texts = [finding.text for outcome in (invariance, gradient) for finding in outcome.findings]
+    assert not [text for text in texts if text.startswith(("cross_entropy", "deep"))]
+    assert any(text.startswith("mlp, richardson") for text in texts)  # estimators are looked at on another model
+
+
+def test_the_report_names_the_models_that_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mep_hw.conformance.suite.CHECKS", {"cost": CHECKS["cost"]})
+    report = run(card("cpu", conformance__unsupported_models={"conv": "no convolutions here"}))
+    assert report.as_dict()["unsupported"] == [{"check": "models of kind conv", "reason": "no convolutions here"}]
+
+
+@pytest.mark.parametrize("kind", ["mlp", "skips"])
+def test_kinds_that_cannot_be_excused(kind: str) -> None:
+    with pytest.raises(CardError, match="those are deep, conv, cross_entropy"):
+        run(card("cpu", conformance__unsupported_models={kind: "no"}), ["bounds"])
+
+
 def test_unknown_checks() -> None:
     with pytest.raises(CardError, match="conformance.unsupported.costs: is not a check; did you mean 'cost'?"):
         run(excused("costs"), ["bounds"])

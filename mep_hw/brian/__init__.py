@@ -1,0 +1,1 @@
+"""Models as networks of the simulator brian2: their equations, their synapses, and spiking units."""
