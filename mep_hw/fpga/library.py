@@ -1,4 +1,4 @@
-"""Where the C++ and SystemVerilog files of `fpga/` are: in an installed package beside this file, else in the checkout."""
+"""Where the C++ and SystemVerilog files of `fpga/` are: beside this file when installed, else in the checkout."""
 
 from __future__ import annotations
 

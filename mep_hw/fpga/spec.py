@@ -166,7 +166,7 @@ class Spec(Part):
         return max(up, down or 0, self.layers[layer].state.fraction) - self.layers[layer].state.fraction
 
     def shifts(self, layer: int) -> tuple[int, int, int]:
-        """Left shifts that bring bias, up and down of `layer` to the units of its total; at the read-out the last is 0."""
+        """Left shifts that bring bias, up and down of `layer` to the units of its total; down is 0 at the read-out."""
         up, down = self.fractions(layer)
         head = self.headroom(layer)
         common = head + self.layers[layer].state.fraction
