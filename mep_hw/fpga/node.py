@@ -54,7 +54,7 @@ class Node:
 
     @property
     def couplings(self) -> range:
-        """Held couplings; coupling c comes into layer c from layer c - 1. The last is the cut above, if there is one."""
+        """Held couplings; coupling c comes into layer c from layer c - 1. The last may be the cut above."""
         return range(self.first, min(self.last + 1, self.spec.depth) + 1)
 
     @property
@@ -67,7 +67,7 @@ class Node:
 
     def held(self, values: Values) -> list[Whole]:
         """What WRITE takes and READ sends, in order: weights of `couplings`, then biases of `layers`."""
-        return [*(values.weights[c - 1] for c in self.couplings), *(values.biases[l - 1] for l in self.layers)]
+        return [*(values.weights[c - 1] for c in self.couplings), *(values.biases[n - 1] for n in self.layers)]
 
 
 def header(job: int, phase: int, frame: int) -> int:
