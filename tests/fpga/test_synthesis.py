@@ -1,0 +1,69 @@
+"""Counts of yosys and a clock of nextpnr, for a design whose cells are known."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mep_hw.errors import MachineError
+from mep_hw.fpga import tools
+from mep_hw.fpga.synthesis import Family, routed, synthesise
+
+DESIGN = """
+module multiply(input logic clk, input logic signed [17:0] a, b, input logic [9:0] address, input logic write,
+                output logic signed [40:0] sum, output logic [17:0] word);
+  logic [17:0] memory[0:1023];
+  logic signed [35:0] product;
+  always_ff @(posedge clk) begin
+    product <= a * b;
+    sum <= sum + product;
+    if (write) memory[address] <= a;
+    word <= memory[address];
+  end
+endmodule
+"""
+needs_yosys = pytest.mark.skipif(
+    tools.found("yosys") is None and "MEP_HW_CI" not in os.environ, reason="yosys is not installed"
+)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "multiply.sv"
+    path.write_text(DESIGN)
+    return path
+
+
+@needs_yosys
+@pytest.mark.parametrize("family", ["xcup", "ecp5"])
+def test_a_multiplier_and_a_memory_are_counted(family: Family, source: Path, tmp_path: Path) -> None:
+    found = synthesise([source], "multiply", family, tmp_path)
+    assert (found.dsp, found.bram18, found.bram36, found.lutram, found.ff) == (1, 1, 0, 0, 77)
+    assert found.tool.startswith("Yosys ")
+    assert found.clock_mhz is None and found.part is None
+    if family == "ecp5" and tools.found("nextpnr-ecp5"):
+        clocked = routed(found, tmp_path)
+        assert clocked.clock_mhz is not None and 50 < clocked.clock_mhz < 1000
+        assert clocked.part == "LFE5U-85F-8CABGA756"
+
+
+@needs_yosys
+def test_bad_source_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "bad.sv"
+    path.write_text("module bad(; endmodule")
+    with pytest.raises(MachineError, match="syntax error"):
+        synthesise([path], "bad", "xcup", tmp_path)
+
+
+def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(MachineError, match="apt-get install yosys"):
+        synthesise([], "none", "xcup", tmp_path)
+
+
+def test_a_program_that_hangs_is_stopped() -> None:
+    with pytest.raises(MachineError, match="took longer than 0.2 s"):
+        tools.call(["sleep", "30"], timeout_s=0.2)
