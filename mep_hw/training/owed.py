@@ -75,7 +75,7 @@ class Owed:
                 left = self._compared(self.target, look, substrate.found(c), schedule.left)
             elif before is not None and left is not None:  # it comes again in what the next schedule intends
                 self.target -= dense(left).view_as(self.target)
-        self.residual = left
+        self.residual = None if left is None else _in_rows(left)
         return cost
 
     def _compared(self, target: Tensor, cycle: Read, found: Tensor, left: Update | None) -> Update:
@@ -113,6 +113,13 @@ class Owed:
         self.residual = moved.get("residual")
         if "left" in moved:
             self.residual = OuterSum(moved["left"], moved["right"], float(moved["scale"]))
+
+
+def _in_rows(update: Update) -> Update:
+    """As a checkpoint stores it: in another layout the same product can round differently."""
+    if isinstance(update, OuterSum):
+        return OuterSum(update.left.contiguous(), update.right.contiguous(), update.scale)
+    return update.contiguous()
 
 
 def _due(number: int, every: int) -> bool:
