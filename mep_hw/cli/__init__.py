@@ -20,6 +20,7 @@ from mep_hw.cli.bench import bench
 from mep_hw.cli.conformance import conformance
 from mep_hw.cli.evaluate import evaluate
 from mep_hw.cli.export import export
+from mep_hw.cli.fpga import fpga
 from mep_hw.cli.gradcheck import gradcheck
 from mep_hw.cli.loihi import loihi
 from mep_hw.cli.schedule import schedule
@@ -73,6 +74,7 @@ app.add_typer(cards.devices, name="devices")
 app.add_typer(schedule, name="schedule")
 app.add_typer(loihi, name="loihi")
 app.add_typer(export, name="export")
+app.add_typer(fpga, name="fpga")
 app.add_typer(bench, name="bench")
 app.add_typer(study, name="study")
 

@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 import nir as library
 import typer
 
-from mep_hw.cli import flags, models, output
+from mep_hw.cli import export_fpga, flags, models, output
 from mep_hw.data import as_data, check
 from mep_hw.errors import InputError
 from mep_hw.export import to_nir, to_spiking_nir, write_nir
 from mep_hw.export.measure import measure
 from mep_hw.model import Model
 
-CHECKPOINT = ".safetensors"
 DATA, SAMPLES = "digits", 200
 
 export = typer.Typer(
@@ -27,8 +26,11 @@ export = typer.Typer(
 
 @export.callback()
 def root() -> None:
-    """Write a model as a file that other tools read."""
+    """Write a model in a form that other tools read."""
 
+
+for _kind in ("hls", "rtl"):
+    export.command(_kind, epilog=export_fpga.EPILOG.format(kind=_kind))(export_fpga.command(_kind))
 
 @export.command("nir")
 def nir(
@@ -62,7 +64,7 @@ def nir(
     as_json: flags.Json = False,
 ) -> None:
     """Write a model as a graph of the Neuromorphic Intermediate Representation (NIR)."""
-    subject = _model(model, seed)
+    subject = models.given(model, seed, "export")
     if profile == "spiking":
         _refuse_beside("--profile spiking", nudge=nudge, form=form)
         graph, found = _spiking(subject, data or DATA, samples or SAMPLES)
@@ -79,14 +81,6 @@ def nir(
         output.print_json(result)
     else:
         output.pairs((name, value) for name, value in result.items() if value is not None)
-
-
-def _model(text: str, seed: int | None) -> Model:
-    if not text.lower().endswith((CHECKPOINT, models.NIR)):
-        return models.build(text, seed=seed or 0)
-    if seed is not None:
-        raise InputError("export", "seed", seed, rule="has no effect on a file that holds weights", fix="leave it out")
-    return models.saved(Path(text))
 
 
 def _refuse_beside(flag: str, **given: object) -> None:

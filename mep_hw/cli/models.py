@@ -13,7 +13,7 @@ from mep_hw.errors import InputError
 from mep_hw.export import from_nir
 from mep_hw.model import Model, load
 
-NIR = ".nir"
+NIR, CHECKPOINT = ".nir", ".safetensors"
 
 
 def build(text: str, *, seed: int, cost: str | None = None, activation: str | None = None) -> Model:
@@ -47,3 +47,16 @@ def saved(path: Path) -> Model:
         InputError: it is neither.
     """
     return from_nir(path) if path.suffix.lower() == NIR else load(path)
+
+
+def given(text: str, seed: int | None, command: str) -> Model:
+    """The model of a command that takes a file with weights, or a description whose weights are drawn from `seed`.
+
+    Raises:
+        InputError: as `build` and `saved`; a seed beside weights that are in the file.
+    """
+    if not text.lower().endswith((CHECKPOINT, NIR)):
+        return build(text, seed=seed or 0)
+    if seed is not None:
+        raise InputError(command, "seed", seed, rule="has no effect on a file that holds weights", fix="leave it out")
+    return saved(Path(text))

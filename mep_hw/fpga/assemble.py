@@ -1,0 +1,87 @@
+"""All files of an export: for every node a project, and above them what they share.
+
+    spec.json, values.safetensors   from which everything else can be made again
+    export.json                     what was asked for, and how the formats were found
+    README.md                       where to begin
+    node0/, node1/ ...              one project each, see `mep_hw.fpga.hls` and `mep_hw.fpga.rtl`
+    cluster.json, ...               with several nodes, see `mep_hw.fpga.cluster`
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from mep_hw import __version__
+from mep_hw.fpga import folder, hls, rtl
+from mep_hw.fpga.cluster import manifest
+from mep_hw.fpga.node import Node
+from mep_hw.fpga.spec import Spec, Values
+
+Kind = Literal["hls", "rtl"]
+PROJECTS = {"hls": hls.project, "rtl": rtl.project}
+EXPORT = "export.json"
+LANGUAGES = {"hls": "C++ for high-level synthesis", "rtl": "SystemVerilog"}
+
+
+def files_of(spec: Spec, values: Values, kind: Kind, notes: Mapping[str, Any]) -> dict[str, str | bytes]:
+    """Relative path -> content.
+
+    Args:
+        notes: what `export.json` keeps besides: the model and how its formats were found.
+    """
+    files = folder.described(spec, values)
+    files[EXPORT] = json.dumps({"schema": 1, "kind": kind, "mep_hw": __version__, **notes}, indent=2) + "\n"
+    for index in range(len(spec.nodes)):
+        project = PROJECTS[kind](Node(spec, index), values)
+        files |= {f"node{index}/{name}": content for name, content in project.items()}
+    if len(spec.nodes) > 1:
+        files |= manifest.files(spec, values, kind)
+    files["README.md"] = _readme(spec, kind, sorted(files))
+    return files
+
+
+def _readme(spec: Spec, kind: Kind, names: list[str]) -> str:
+    rows = [
+        f"| {n} | {layer.units} | {_form(layer.state)} | {layer.low} to {layer.high} "
+        f"| {_form(spec.weights[n - 1]) if n else ''} | {_sums(spec, n) if n else ''} |"
+        for n, layer in enumerate(spec.layers)
+    ]
+    nodes = "\n".join(
+        f"- `node{index}`: layers {', '.join(map(str, layers))}" for index, layers in enumerate(spec.nodes)
+    )
+    cluster = "\n`cluster.json` says how the nodes are linked.\n" if len(spec.nodes) > 1 else ""
+    learning = "learns on the chip" if spec.learning else "does not learn"
+    return f"""# {spec.name} as {LANGUAGES[kind]}
+
+An equilibrium network of dense layers, written by mep_hw {__version__}. It settles by synchronous damped Jacobi steps
+of whole numbers: {spec.free_steps} steps in the free phase, {spec.nudged_steps} in each nudged one, each of
+2^-{spec.step_shift} time constants; {spec.lanes} weights are read at once. This export {learning}.
+
+Formats are signed, bits.fraction; bounds are in units of the format. Sums are bits up, down and in total.
+
+| layer | units | states | range | weights from below | sums |
+|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+## Nodes
+{nodes}
+{cluster}
+Each folder has a README with its interfaces, and a test bench that `make` runs against vectors of the reference. All
+of it, and what else this computer's tools can check, is run by
+
+    mep-hw fpga verify .
+
+Nothing here has been synthesised by a vendor's tool, nor run on a board.
+`spec.json` and `values.safetensors` hold all numbers; what they mean exactly is written in `mep_hw/fpga/spec.py`.
+"""
+
+
+def _form(form: Any) -> str:
+    return f"{form.bits}.{form.fraction}"
+
+
+def _sums(spec: Spec, layer: int) -> str:
+    widths = spec.sums[layer - 1]
+    return f"{widths.up}, {widths.down or 'none'}, {widths.total}"
