@@ -18,7 +18,7 @@ module mep_update #(
     logic [32*P-1:0] seeds[0:ENTRIES-1];
     logic [32*P-1:0] registers[0:ENTRIES-1];
     logic [32*P-1:0] drawn, drawn_4;
-    initial $readmemh(SEEDS_FILE, seeds);
+    if (LEARN != 0) initial $readmemh(SEEDS_FILE, seeds);
     wire [32*P-1:0] held = registers[entry_3];
 
     function automatic [31:0] advance(input [31:0] from);
