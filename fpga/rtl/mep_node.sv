@@ -103,7 +103,7 @@ module mep_node #(
     logic [2*NW:0] now;
     logic [AW*6-1:0] addresses;
     /* verilator lint_on UNUSEDSIGNAL */
-    mep_taps #(.W(3), .N(R + 4)) kind_taps (.clk, .rst, .in(kind), .out(kinds));
+    mep_taps #(.W(3), .N(R + 4), .RESET(1)) kind_taps (.clk, .rst, .in(kind), .out(kinds));
     mep_taps #(.W(TW), .N(R + 1)) layer_taps (.clk, .rst, .in(layer), .out(layers));
     mep_taps #(.W(SW), .N(R + 4)) word_taps (.clk, .rst, .in(word_address), .out(word_addresses));
     mep_taps #(.W(SW), .N(R)) unit_taps (.clk, .rst, .in(unit_address), .out(unit_addresses));

@@ -46,7 +46,9 @@ class Cluster {
         host_in.resize(nodes.size()), host_out.resize(nodes.size()), links.resize(nodes.size());
         sinks.resize(3 * nodes.size());
         for (auto node : nodes) *node->reset_n = 0;
-        for (int n = 0; n < 64; n++) tick();
+        for (int n = 0; n < 64; n++)
+            for (int level = 0; level < 2; level++)
+                for (auto node : nodes) *node->clock = level, node->eval();
         for (auto node : nodes) *node->reset_n = 1;
     }
 
