@@ -88,15 +88,17 @@ def certify(spec: Spec, values: Values) -> Certificate:
     Raises:
         CapabilityError: neither holds; says the spectral radii.
     """
-    found = [_solved(spec, norm, rows(spec, values)) for norm, rows in (("units", _by_unit), ("layers", _by_layer))]
-    for certificate in found:
-        if isinstance(certificate, Certificate):
-            return certificate
-    units, layers = found
-    rule = f"no certificate: |M| has a spectral radius of {units:.3g} by units and {layers:.3g} by layers, and 1 is too"
+    units = _solved(spec, "units", _by_unit(spec, values))
+    if isinstance(units, Certificate):
+        return units
+    layers = _solved(spec, "layers", _by_layer(spec, values))
+    if isinstance(layers, Certificate):
+        return layers
+    rule = f"no certificate: |M| / g has a spectral radius of {units:.3g} by units and {layers:.3g} by layers"
     raise CapabilityError(
-        spec.name, "asynchronous", rule=f"{rule} much", fix="use the synchronous mode, smaller weights, or force=True"
-    )
+        spec.name, "asynchronous", rule=f"{rule}, and neither is below 1",
+        fix="use the synchronous mode, smaller weights, or force=True",
+    )  # fmt: skip
 
 
 def require(spec: Spec, values: Values, *, force: bool = False) -> Certificate | None:
@@ -171,7 +173,7 @@ def _solved(spec: Spec, norm: Literal["units", "layers"], rows: list[_Row]) -> C
     return Certificate(
         norm, math.nextafter(float(1 - least / (1 << spec.step_shift)), 2), radius,
         tuple(np.broadcast_to(width, count) for width, count in zip(widths, units, strict=True)),
-        tuple(float(_kick(spec, l + 1)) / (1 << spec.step_shift) for l in range(spec.depth)),
+        tuple(float(_kick(spec, layer)) / (1 << spec.step_shift) for layer in range(1, spec.depth + 1)),
     )  # fmt: skip
 
 

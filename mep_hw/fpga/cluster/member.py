@@ -34,28 +34,32 @@ class Arithmetic:
 
 
 class Member:
-    """Node `node`, holding its part of `values`.
+    """Node `node`, holding what `Node.held` gives it.
 
     Attributes:
         sides: where it has neighbours.
         states: (1, units) of the neighbour's layer below, the own layers, the neighbour's layer above; what there is.
     """
 
-    def __init__(self, node: Node, values: Values, arithmetic: Arithmetic | None = None) -> None:
+    def __init__(self, node: Node, held: Sequence[Whole], arithmetic: Arithmetic | None = None) -> None:
         self.node, self.spec = node, node.spec
         self.sides = tuple(side for side, cut in ((BELOW, not node.takes_input), (ABOVE, not node.has_readout)) if cut)
         self._arithmetic = arithmetic or Arithmetic()
         self._low, self._high = node.first - (BELOW in self.sides), node.last + (ABOVE in self.sides)
         self._chain, self._registers = self._cut()
-        held, couplings = node.held(values), len(node.couplings)
-        self._weights, self._biases = held[:couplings], held[couplings:]
+        couplings = len(node.couplings)
+        self._weights, self._biases = list(held[:couplings]), list(held[couplings:])
         self._x = self._target = np.zeros((1, 0), dtype=np.int64)
         self.states: States = ()
 
     @property
     def own(self) -> States:
         """States of the own layers, (1, units) each."""
-        return self.states[self.node.first - self._low : self.node.last - self._low + 1]
+        return self.own_of(self.states)
+
+    def own_of(self, states: States) -> States:
+        """The same of any `states` that this member has had."""
+        return states[self.node.first - self._low : self.node.last - self._low + 1]
 
     def beside(self, side: int) -> int:
         """The neighbour's layer next to the cut."""
@@ -90,7 +94,7 @@ class Member:
         """
         nudge = (np.array([beta], dtype=np.int64), self._target) if self.node.has_readout and beta else (None, None)
         new = self._arithmetic.settle(self._chain, self._values(), self._x, self.states, 1, *nudge)
-        kept = {l - self._low for l in self.node.layers}
+        kept = {layer - self._low for layer in self.node.layers}
         old, self.states = self.states, tuple(new[i] if i in kept else s for i, s in enumerate(self.states))
         return any(bool((a != b).any()) for a, b in zip(old, self.states, strict=True))
 
@@ -140,13 +144,14 @@ class Member:
             return chain, ()
         seeds, idle = lfsr.seeded(spec), np.ones(spec.lanes, dtype=np.int64)
         couplings = [seeds[c - 1] if c in self.node.couplings else idle for c in range(low, high + 1)]
-        biases = [seeds[spec.depth + l - 1] if l in self.node.layers else idle for l in range(low, high + 1)]
+        biases = [seeds[spec.depth + n - 1] if n in self.node.layers else idle for n in range(low, high + 1)]
         return chain, (*couplings, *biases)
 
 
 def parts(spec: Spec, values: Values, arithmetic: Arithmetic | None = None) -> list[Member]:
     """One member for each node of a specification."""
-    return [Member(Node(spec, index), values, arithmetic) for index in range(len(spec.nodes))]
+    nodes = [Node(spec, index) for index in range(len(spec.nodes))]
+    return [Member(node, node.held(values), arithmetic) for node in nodes]
 
 
 def gathered(spec: Spec, held: Sequence[Sequence[Whole]]) -> Values:

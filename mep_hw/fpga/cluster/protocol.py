@@ -21,6 +21,9 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from mep_hw.fpga import oracle
 from mep_hw.fpga.cluster.member import Member
 from mep_hw.fpga.node import PHASES, header
 from mep_hw.fpga.oracle import States
@@ -91,11 +94,12 @@ class Tell:
 
 
 Request: TypeAlias = Send | Receive | Work | Look | Tell
-Job: TypeAlias = Generator[Request, Any, tuple[States, States, States]]
+Ends: TypeAlias = tuple[States, States, States]  # a node's own layers at the ends of the phases, (1, units) each
+Job: TypeAlias = Generator[Request, Any, Ends]
 
 
-def synchronous(member: Member, number: int) -> Job:
-    """Job `number` of a node that has begun one; returns its own states at the ends of the phases."""
+def synchronous(member: Member, number: int, learning: bool) -> Job:
+    """Job `number` of a node that has begun one."""
     ends: list[States] = []
     for phase, beta, steps in phases(member.spec):
         _start(member, phase, ends)
@@ -105,10 +109,10 @@ def synchronous(member: Member, number: int) -> Job:
                 yield Work(phase)
                 member.step(beta)
         ends.append(member.states)
-    return ends[FREE], ends[PLUS], ends[MINUS]
+    return _ended(member, ends, learning)
 
 
-def asynchronous(member: Member, number: int) -> Job:
+def asynchronous(member: Member, number: int, learning: bool) -> Job:
     """The same, with the newest frames."""
     ends: list[States] = []
     for phase, beta, _ in phases(member.spec):
@@ -131,7 +135,7 @@ def asynchronous(member: Member, number: int) -> Job:
             yield Tell(phase, made, changed, dict(heard))
         yield from _exchange(member, header(number, phase, CLOSING), sure=True)
         ends.append(member.states)
-    return ends[FREE], ends[PLUS], ends[MINUS]
+    return _ended(member, ends, learning)
 
 
 def settled(told: Sequence[Tell | None]) -> bool:
@@ -163,10 +167,10 @@ def missing(node: int, request: Receive) -> str:
     return f"node {node}: no {name} of phase {PHASES[phase]} from node {node + request.side}"
 
 
-def own(member: Member, states: States) -> States:
-    """The own layers' part of `Member.states`."""
-    first = member.node.first - member.beside(-1) if -1 in member.sides else 0
-    return states[first : first + len(member.node.layers)]
+def collected(rows: Sequence[Sequence[Ends]]) -> oracle.Job:
+    """What the whole model's run leaves, from the ends of every row and node."""
+    whole = [[tuple(s for ends in row for s in ends[phase]) for row in rows] for phase in (FREE, PLUS, MINUS)]
+    return oracle.Job(*(tuple(map(np.concatenate, zip(*phase, strict=True))) for phase in whole))
 
 
 def phases(spec: Spec) -> tuple[tuple[int, int, int], ...]:
@@ -179,6 +183,12 @@ def phases(spec: Spec) -> tuple[tuple[int, int, int], ...]:
 def _start(member: Member, phase: int, ends: Sequence[States]) -> None:
     if phase != FREE:
         member.states = ends[FREE]
+
+
+def _ended(member: Member, ends: Sequence[States], learning: bool) -> Ends:
+    if learning:
+        member.learn(ends[PLUS], ends[MINUS])
+    return member.own_of(ends[FREE]), member.own_of(ends[PLUS]), member.own_of(ends[MINUS])
 
 
 def _exchange(member: Member, head: int, sure: bool) -> Generator[Request, Any, None]:

@@ -12,73 +12,20 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from mep_hw.errors import InputError, MachineError
+from mep_hw.errors import MachineError
 from mep_hw.fpga.cluster import certificate, protocol
 from mep_hw.fpga.cluster.member import Arithmetic, Member, gathered, parts
 from mep_hw.fpga.cluster.partition import cycles_per_step
-from mep_hw.fpga.cluster.protocol import Look, News, Receive, Send, Tell, Work
-from mep_hw.fpga.oracle import Execute, Job, States
+from mep_hw.fpga.cluster.protocol import Ends, Look, News, Receive, Send, Tell, Work
+from mep_hw.fpga.cluster.timing import Phase, Timing, Trace
+from mep_hw.fpga.oracle import Execute, Job
 from mep_hw.fpga.spec import Spec, Values, Whole
 
 Mode = Literal["synchronous", "asynchronous"]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Of links and stalls, in cycles.
-
-    Args:
-        drop: probability that a frame is lost.
-        stall: probability that a step takes `stall_cycles` longer.
-        limit: steps of every node after which an asynchronous phase ends, though states still move.
-    """
-
-    latency: int = 100
-    jitter: int = 0
-    drop: float = 0.0
-    stall: float = 0.0
-    stall_cycles: int = 0
-    limit: int = 5000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("latency", 0, 1 << 30), ("jitter", 0, 1 << 30), ("limit", 1, protocol.LAST)):
-            if not low <= getattr(self, name) <= high:
-                raise _wrong(name, getattr(self, name), f"must be from {low} to {high}")
-        for name in ("drop", "stall"):
-            if not 0 <= getattr(self, name) < 1:
-                raise _wrong(name, getattr(self, name), "must be a probability below 1")
-
-
-@dataclass
-class Phase:
-    """What one phase of one job took.
-
-    Args:
-        steps: of each node.
-        cycles: from its first event to the last node's end.
-        still: no state moved any more; always set in the synchronous mode, which does not look.
-    """
-
-    steps: list[int]
-    cycles: int = 0
-    still: bool = True
-
-
-@dataclass
-class Trace:
-    """What a run took: the phases of each job, and frames in all."""
-
-    phases: list[tuple[Phase, Phase, Phase]] = field(default_factory=list[tuple[Phase, Phase, Phase]])
-    sent: int = 0
-    lost: int = 0
-    left_out: int = 0
-    most_waiting: int = 0  # frames at one end of a link that have come and are not yet used; two banks hold two
 
 
 def executing(mode: Mode, timing: Timing | None = None, **options: Any) -> Execute:
@@ -119,20 +66,14 @@ def run(
         certificate.require(spec, values, force=force)
     members, trace, timing = parts(spec, values, arithmetic), Trace(), timing or Timing()
     random = np.random.default_rng(timing.seed)
-    rows: list[tuple[States, ...]] = []
+    job = protocol.synchronous if mode == "synchronous" else protocol.asynchronous
+    rows: list[list[Ends]] = []
     for row in range(len(x)):
         for member in members:
             member.begin(x[row : row + 1], target[row : row + 1])
-        ends = _Simulation(members, row, mode, timing, random, trace).run()
-        own = [
-            [protocol.own(m, end) for m, end in zip(members, phase, strict=True)] for phase in zip(*ends, strict=True)
-        ]
-        rows.append(tuple(tuple(s for part in phase for s in part) for phase in own))
-        if learning:
-            for member, (_, plus, minus) in zip(members, ends, strict=True):
-                member.learn(plus, minus)
-    phases = [tuple(map(np.concatenate, zip(*(row[p] for row in rows), strict=True))) for p in range(3)]
-    return Job(*phases), [member.held() for member in members], trace
+        jobs = [job(member, row, learning) for member in members]
+        rows.append(_Simulation(members, jobs, mode, timing, random, trace).run())
+    return protocol.collected(rows), [member.held() for member in members], trace
 
 
 class _Simulation:
@@ -141,30 +82,28 @@ class _Simulation:
     def __init__(
         self,
         members: Sequence[Member],
-        number: int,
+        jobs: Sequence[protocol.Job],
         mode: Mode,
         timing: Timing,
         random: np.random.Generator,
         trace: Trace,
     ) -> None:
         self._members, self._mode, self._timing, self._random, self._trace = members, mode, timing, random, trace
-        self._number, count = number, len(members)
-        job = protocol.synchronous if mode == "synchronous" else protocol.asynchronous
-        self._jobs = [job(member, number) for member in members]
+        self._jobs, count = jobs, len(members)
         self._takes = [cycles_per_step(member.spec, index) for index, member in enumerate(members)]
         self._now, self._order, self._events = 0, 0, list[tuple[int, int, Callable[[], None]]]()
         links = [(index, side) for index, member in enumerate(members) for side in member.sides]
         self._inbox: dict[tuple[int, int], dict[int, Whole]] = {link: {} for link in links}
         self._free, self._last = dict.fromkeys(links, 0), dict.fromkeys(links, 0)  # when a link is free, and last used
         self._waits: dict[int, Receive] = {}
-        self._results: dict[int, tuple[States, States, States]] = {}
+        self._results: dict[int, Ends] = {}
         self._told: list[Tell | None] = [None] * count
-        self._stopping = self._phase = 0  # phases that were told to stop; the coordinator's phase
-        self._stopped = [0] * count
+        self._phase = 0  # the coordinator's
+        self._stopped = [0] * count  # phases that a node was told to end
         spec = members[0].spec
         self._phases = tuple(Phase([steps] * count) for _, _, steps in protocol.phases(spec))
 
-    def run(self) -> list[tuple[States, States, States]]:
+    def run(self) -> list[Ends]:
         for index in range(len(self._members)):
             self._at(0, lambda index=index: self._go(index, None))
         while self._events:
@@ -276,7 +215,3 @@ class _Simulation:
 
     def _stop(self, index: int) -> None:
         self._stopped[index] += 1
-
-
-def _wrong(field_name: str, value: object, rule: str) -> InputError:
-    return InputError("timing", field_name, value, rule=rule, fix="give another value")
