@@ -152,14 +152,3 @@ def parts(spec: Spec, values: Values, arithmetic: Arithmetic | None = None) -> l
     """One member for each node of a specification."""
     nodes = [Node(spec, index) for index in range(len(spec.nodes))]
     return [Member(node, node.held(values), arithmetic) for node in nodes]
-
-
-def gathered(spec: Spec, held: Sequence[Sequence[Whole]]) -> Values:
-    """The values of the whole model from what the nodes hold; of a cut coupling from the node above the cut."""
-    weights: dict[int, Whole] = {}
-    biases: list[Whole] = []
-    for index, arrays in enumerate(held):
-        node = Node(spec, index)
-        weights |= zip(node.couplings, arrays, strict=False)
-        biases += arrays[len(node.couplings) :]
-    return Values(tuple(weights[c] for c in range(1, spec.depth + 1)), tuple(biases))

@@ -18,7 +18,8 @@ import numpy as np
 
 from mep_hw.errors import MachineError
 from mep_hw.fpga.cluster import certificate, protocol
-from mep_hw.fpga.cluster.member import Arithmetic, Member, gathered, parts
+from mep_hw.fpga.cluster.checksum import gathered
+from mep_hw.fpga.cluster.member import Arithmetic, Member, parts
 from mep_hw.fpga.cluster.partition import cycles_per_step
 from mep_hw.fpga.cluster.protocol import Ends, Look, News, Receive, Send, Tell, Work
 from mep_hw.fpga.cluster.timing import Phase, Timing, Trace

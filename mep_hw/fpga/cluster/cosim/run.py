@@ -1,4 +1,4 @@
-"""The coordinator of a co-simulation: starts the processes, gives jobs, stops asynchronous phases, ends what it began."""
+"""The coordinator of a co-simulation: starts the processes, gives jobs, stops asynchronous phases, ends them all."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 
 from mep_hw.errors import MachineError
 from mep_hw.fpga.cluster import certificate, protocol
+from mep_hw.fpga.cluster.checksum import gathered
 from mep_hw.fpga.cluster.cosim.link import Timing
-from mep_hw.fpga.cluster.member import gathered
 from mep_hw.fpga.cluster.protocol import Tell
 from mep_hw.fpga.cluster.simulated import Mode
 from mep_hw.fpga.node import Node

@@ -11,6 +11,7 @@ with sockets and clocks, and knows only what its node holds. It ends when the co
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -139,7 +140,8 @@ def main(controls: list[int], links: list[tuple[int, int]]) -> None:
 
     def kill(*_: Any) -> None:
         for child in children:
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
 
     signal.signal(signal.SIGTERM, kill)
     for index, control in enumerate(controls):
