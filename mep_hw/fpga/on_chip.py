@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from mep_hw.errors import CapabilityError
 from mep_hw.fpga import native
 from mep_hw.fpga.lfsr import seeded
 from mep_hw.fpga.oracle import States
@@ -44,3 +46,17 @@ class OnChip:
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Go back to `tensors`."""
         self.registers = [tensors[f"shift_registers.{n}"].numpy().copy() for n in range(len(self.registers))]
+
+
+def halvings(beta: float, lr: float, what: str) -> int:
+    """e of the learning rate 2 beta 2^-e.
+
+    Raises:
+        CapabilityError: another rate; names the nearest.
+    """
+    exact = math.log2(2 * beta / lr)
+    if exact != round(exact):
+        nearest = 2 * beta * 2.0 ** -round(exact)
+        rule = f"must be {2 * beta:g} (2 beta) times a power of two where the chip learns, as it shifts"
+        raise CapabilityError("fpga", what, f"{lr:g}", rule=rule, fix=f"take {nearest:g}")
+    return round(exact)

@@ -11,8 +11,8 @@ Time, energy and area are not modelled here.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,13 +23,14 @@ from mep_hw.cards.schema import BackendCard, DeviceCard
 from mep_hw.cards.whole import step_shift
 from mep_hw.errors import CapabilityError
 from mep_hw.fpga import tools
+from mep_hw.fpga.card_formats import card_formats
 from mep_hw.fpga.native import Part
-from mep_hw.fpga.numbers import held, real_states, whole_beta, whole_inputs, whole_targets
-from mep_hw.fpga.on_chip import OnChip
+from mep_hw.fpga.numbers import held, real_states, whole_beta, whole_inputs, whole_states, whole_targets
+from mep_hw.fpga.on_chip import OnChip, halvings
 from mep_hw.fpga.oracle import States, at_rest
 from mep_hw.fpga.quantised import Formats, bias_of, learning_of, quantised
 from mep_hw.fpga.required import required
-from mep_hw.fpga.spec import Format, Spec, Values, Whole
+from mep_hw.fpga.spec import Spec, Values, Whole
 from mep_hw.fpga.supported import require_supported
 from mep_hw.model import Model
 from mep_hw.schedule import Cost, Schedule
@@ -37,11 +38,12 @@ from mep_hw.state import Nudge, Settled, State
 from mep_hw.substrates.digital import Digital
 
 
+@dataclass(frozen=True)
 class Kept:
     """What a phase leaves for the next one: states in whole numbers, and what the input adds to layer 1."""
 
-    def __init__(self, states: States, drive: Whole) -> None:
-        self.states, self.drive = states, drive
+    states: States
+    drive: Whole
 
 
 class Fpga(Digital):
@@ -116,8 +118,8 @@ class Fpga(Digital):
         couplings: Sequence[int],
         layers: Sequence[int],
     ) -> Callable[[Tensor, Tensor], tuple[Settled, Cost]]:
-        weights = [_halvings(beta, rate, f"lr of layer {n}") for n, rate in enumerate(lr, start=1)]
-        biases = [_halvings(beta, rate, f"bias_lr of layer {n}") for n, rate in enumerate(bias_lr, start=1)]
+        weights = [halvings(beta, rate, f"lr of layer {n}") for n, rate in enumerate(lr, start=1)]
+        biases = [halvings(beta, rate, f"bias_lr of layer {n}") for n, rate in enumerate(bias_lr, start=1)]
         self.halvings = weights, biases
         self._place(beta)
         self.on_chip = on_chip = OnChip(self.spec, [c + 1 for c in couplings], layers)
@@ -188,22 +190,8 @@ class Fpga(Digital):
         self._part = Part(self.spec)
 
     def _formats(self) -> Formats:
-        options = self.options
-        weights = tuple(self._weight_format(c) for c in range(len(self.weights)))
-        state = Format(bits=options.state_bits, fraction=options.state_fraction)
-        given = Format(bits=options.input_bits, fraction=options.input_fraction)
-        return Formats(state, given, options.bias_bits, weights)
-
-    def _weight_format(self, c: int) -> Format:
-        registers = self.card_of(c).registers
-        assert registers is not None  # `required` has seen them
-        fraction = -round(math.log2(registers.step))
-        if not 0 <= fraction <= 31:
-            rule, fix = "must be 2^-31 to 1, for a format of the chip", "start from weights of a usual size"
-            raise CapabilityError(
-                f"backend {self.backend.name}", f"step of layer {c + 1}", registers.step, rule=rule, fix=fix
-            )
-        return Format(bits=registers.bits, fraction=fraction)
+        registers = [card.registers for card in self.cards if card.registers is not None]  # `required` has seen them
+        return card_formats(self.options, registers, self.backend.name)
 
     def _load(self, c: int) -> None:
         whole = np.rint(self.weights[c].to(torch.float64).numpy() * 2.0 ** self.spec.weights[c].fraction)
@@ -254,30 +242,11 @@ class Fpga(Digital):
             return at_rest(self.spec, rows)
         if isinstance(start.resume, Kept):
             return tuple(_copies(value, rows) for value in start.resume.states)
-        found: list[Whole] = []
-        for layer, value in zip(self.spec.layers[1:], start.state, strict=True):
-            whole = np.floor(value.to(torch.float64).numpy() * 2.0**layer.state.fraction + 0.5)
-            found.append(_copies(np.clip(whole, layer.low, layer.high).astype(np.int64), rows))
-        return tuple(found)
+        return tuple(_copies(value, rows) for value in whole_states(self.spec, start.state))
 
     def _states(self, states: States) -> State:
-        return [
-            torch.from_numpy(real_states(self.spec, n, value)).to(self.dtype) for n, value in enumerate(states, start=1)
-        ]
-
-
-def _halvings(beta: float, lr: float, what: str) -> int:
-    """e of the learning rate 2 beta 2^-e.
-
-    Raises:
-        CapabilityError: another rate; names the nearest.
-    """
-    exact = math.log2(2 * beta / lr)
-    if exact != round(exact):
-        nearest = 2 * beta * 2.0 ** -round(exact)
-        rule = f"must be {2 * beta:g} (2 beta) times a power of two where the chip learns, as it shifts"
-        raise CapabilityError("fpga", what, f"{lr:g}", rule=rule, fix=f"take {nearest:g}")
-    return round(exact)
+        found = (real_states(self.spec, n, value) for n, value in enumerate(states, start=1))
+        return [torch.from_numpy(value).to(self.dtype) for value in found]
 
 
 def _copies(batch: Whole, rows: int) -> Whole:
