@@ -58,6 +58,7 @@ def quantised(
     lanes: int | None = None,
     nodes: Sequence[Sequence[int]] | None = None,
     learning: Learning | None = None,
+    rewritten: bool = False,
     sum_bits: int = SUM_BITS,
 ) -> tuple[Spec, Values]:
     """The specification of a model in these formats, and its weights and biases as whole numbers.
@@ -68,6 +69,7 @@ def quantised(
         lanes: weights read at once; None: the largest number up to 16 that divides all layers but the read-out.
         nodes: layers (from 1) of each node; None: one node has all of them.
         learning: the update on the chip; sums then hold for all weights that the formats can.
+        rewritten: the host will write other weights, and sums hold for all of them, too.
         sum_bits: most bits that a sum may need.
 
     Raises:
@@ -102,7 +104,7 @@ def quantised(
             for number, layer in enumerate(layers[1:], start=1)
         ),
     )
-    return spec.model_copy(update={"sums": _proved(spec, None if learning else values, sum_bits)}), values
+    return spec.model_copy(update={"sums": _proved(spec, None if learning or rewritten else values, sum_bits)}), values
 
 
 def dequantised(spec: Spec, values: Values) -> Model:
