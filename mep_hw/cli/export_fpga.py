@@ -16,7 +16,7 @@ from mep_hw.data import as_data, check
 from mep_hw.errors import InputError
 from mep_hw.fpga import assemble, folder, native, oracle, tools
 from mep_hw.fpga.assemble import Kind
-from mep_hw.fpga.cluster import partition
+from mep_hw.fpga.cluster.partition import on_nodes
 from mep_hw.fpga.formats import STATE_BITS, WEIGHT_BITS, Choice, Goal, Phases, choose
 from mep_hw.fpga.quantised import SUM_BITS, learning_of, quantised
 from mep_hw.fpga.spec import Spec, Values
@@ -117,15 +117,12 @@ def _specified(
     if halvings is not None:
         learning = learning_of(formats, (halvings,) * each, (halvings,) * each, seed=0)
 
-    def whole(parts: tuple[tuple[int, ...], ...] | None) -> tuple[Spec, Values]:
-        return quantised(
-            model, formats, free_steps=found.free_steps, nudged_steps=found.nudged_steps, beta=phases.beta,
-            beta_fraction=phases.beta_fraction, step_shift=phases.step_shift, lanes=lanes, nodes=parts,
-            learning=learning, sum_bits=sum_bits,
-        )  # fmt: skip
-
-    spec, values = whole(None)
-    return (spec, values) if nodes == 1 else whole(partition(spec, nodes))
+    spec, values = quantised(
+        model, formats, free_steps=found.free_steps, nudged_steps=found.nudged_steps, beta=phases.beta,
+        beta_fraction=phases.beta_fraction, step_shift=phases.step_shift, lanes=lanes, learning=learning,
+        sum_bits=sum_bits,
+    )  # fmt: skip
+    return on_nodes(spec, nodes), values
 
 
 def _halvings(lr: float | None, beta: float) -> int:
