@@ -81,12 +81,17 @@ def _plain(source: str) -> str:
     """Without comments, strings and other preprocessor lines; lines keep their numbers."""
     source = re.sub(r"/\*.*?\*/", lambda found: "\n" * found.group().count("\n"), source, flags=re.DOTALL)
     source = re.sub(r"//[^\n]*", "", source)
-    source = re.sub(r"\\\n[ \t]*", " ", source)
+    source = re.sub(r"(?:[^\n]*\\\n)+[^\n]*", _joined, source)
     source = re.sub(r"^[ \t]*#(?!pragma)[^\n]*", "", source, flags=re.MULTILINE)
     source = re.sub(r'"(?:\\.|[^"\\\n])*"', '""', source)
     while (shorter := re.sub(r"(\w)<[^<>;{}]*>", r"\1", source)) != source:
         source = shorter
     return source
+
+
+def _joined(found: re.Match[str]) -> str:
+    """Lines that end with a backslash as one, and as many empty ones behind it."""
+    return re.sub(r"\\\n", " ", found.group()) + "\n" * found.group().count("\\\n")
 
 
 def _opened(head: str, around: Kind, tokens: list[str]) -> Scope:

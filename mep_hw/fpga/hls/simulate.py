@@ -86,7 +86,7 @@ class Simulation:
         weights, biases = dict[int, Whole](), list[Whole]()
         for number, node in enumerate(self.nodes):
             *runs, held = answers[number * each + 1 : (number + 1) * each]
-            _sort(node, np.stack(runs), phases)
+            _sort(node, runs, phases)
             shapes = [value.shape for value in node.held(values)]
             parts = np.split(held, np.cumsum([np.prod(shape) for shape in shapes])[:-1])
             parts = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
@@ -99,9 +99,10 @@ class Simulation:
         return Job(*states), Values(tuple(weights[c] for c in sorted(weights)), tuple(biases))
 
 
-def _sort(node: Node, words: Whole, phases: Sequence[list[Whole]]) -> None:
-    """The words of RUN answers (rows, words) to the layers of each phase."""
+def _sort(node: Node, runs: Sequence[Whole], phases: Sequence[list[Whole]]) -> None:
+    """The words that RUNs gave to the layers of each phase, (rows, units)."""
     units = [node.spec.layers[l].units for l in node.layers]
+    words = np.array(runs, dtype=np.int64).reshape(len(runs), sum(units) * len(phases))
     parts = np.split(words, np.cumsum(units * len(phases))[:-1], axis=1)
     for number, phase in enumerate(phases):
         phase.extend(parts[number * len(units) : (number + 1) * len(units)])
