@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,21 +73,21 @@ def _make(place: Path, trees: list[dict[str, str]], bench: dict[str, str], veril
             timeout_s=BUILD_S, folder=node,
         )  # fmt: skip
     _write(place, bench)
-    (place / "made.cpp").write_text(nodes_source(len(trees)))
-    units = [place / "main.cpp", place / "made.cpp", *place.glob("node*/made/*.cpp")]
+    models = [path.relative_to(place) for path in sorted(place.glob("node*/made/*.cpp"))]
+    (place / "made.cpp").write_text(nodes_source(len(trees), models))
     paths = [f"-I{path}" for path in (place, includes, includes / "vltstd", *sorted(place.glob("node*/made")))]
     tools.call(
-        [compiler, "-std=c++17", "-O1", *paths, *units, *_runtime(compiler, includes), "-o", place / "simulate", "-pthread"],
+        [compiler, "-std=c++17", "-O1", *paths, place / "made.cpp", *_runtime(compiler, includes),
+         "-o", place / "simulate", "-pthread"],
         timeout_s=BUILD_S,
-    )
+    )  # fmt: skip
 
 
-def nodes_source(count: int) -> str:
-    """C++ that makes all nodes of a program; their .mem files are in the folders node0, node1 ... beside it."""
-    lines = [f'#include "Node{index}.h"' for index in range(count)]
+def nodes_source(count: int, models: Sequence[Path]) -> str:
+    """C++ of a whole program in one unit; the nodes' .mem files are in the folders node0, node1 ... beside it."""
     made = ", ".join(f'load<Node{index}>(folder + "node{index}")' for index in range(count))
     return "\n".join([
-        '#include "cluster.h"', *lines,
+        *(f'#include "{path}"' for path in ("main.cpp", *models)),
         f"std::vector<Node *> make_nodes(const std::string &folder) {{ return {{{made}}}; }}", "",
     ])  # fmt: skip
 
