@@ -1,7 +1,7 @@
 """CRC-32 of what nodes hold: both holders of a cut coupling must have the same, before and after every update.
 
-Of an array it is the CRC (as in zlib and Ethernet) of its words as WRITE and READ send them: 32 bits, little endian, row
-by row. It finds copies that have come apart; it is no protection against anyone.
+Of an array it is the CRC (as in zlib and Ethernet) of its words as WRITE and READ send them: 32 bits, little endian,
+row by row. It finds copies that have come apart; it is no protection against anyone.
 """
 
 from __future__ import annotations
