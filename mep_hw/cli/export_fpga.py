@@ -23,6 +23,7 @@ from mep_hw.fpga.spec import Spec, Values
 from mep_hw.model import Model
 
 COSINE = 0.98  # of contrasts with `cpu`, where the weights learn on the chip
+LEARNING_BITS = (12, 14, 16)  # of weights that learn: with fewer, most updates are a matter of chance
 RANDOM = "random"
 EPILOG = """Examples:
 
@@ -76,7 +77,7 @@ def command(kind: Kind) -> Callable[..., None]:
             subject, *_samples(subject, data, samples),
             goal=Goal(tolerance, COSINE if learn else None), phases=phases,
             state_bits=(state_bits,) if state_bits else STATE_BITS,
-            weight_bits=(weight_bits,) if weight_bits else WEIGHT_BITS,
+            weight_bits=(weight_bits,) if weight_bits else LEARNING_BITS if learn else WEIGHT_BITS,
             settle=native.settle if tools.found("g++") else oracle.settle, tell=output.tell,
         )  # fmt: skip
         spec, values = _specified(subject, found, phases, nodes, lanes, _halvings(lr, beta) if learn else None, sum_bits)

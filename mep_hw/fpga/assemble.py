@@ -16,9 +16,11 @@ from typing import Any, Literal, cast
 
 from mep_hw import __version__
 from mep_hw.errors import InputError
-from mep_hw.fpga import folder, hls, rtl
+from mep_hw.fpga import folder
 from mep_hw.fpga.cluster import manifest, wiring
+from mep_hw.fpga.hls import project as hls
 from mep_hw.fpga.node import Node
+from mep_hw.fpga.rtl import project as rtl
 from mep_hw.fpga.spec import Spec, Values
 
 Kind = Literal["hls", "rtl"]

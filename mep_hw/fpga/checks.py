@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mep_hw.errors import InputError
 from mep_hw.fpga import assemble, folder, native, tools
 from mep_hw.fpga.assemble import Kind
-from mep_hw.fpga.cluster import cosim
+from mep_hw.fpga.cluster.cosim.run import executing
 from mep_hw.fpga.hls import pragmas, simulate
-from mep_hw.fpga.node import Node
+from mep_hw.fpga.hls.headers import headers
+from mep_hw.fpga.node import EMIT_FREE, EMIT_MINUS, EMIT_PLUS, LEARN, NUDGE, Node
 from mep_hw.fpga.rtl import cycles, lockstep
 from mep_hw.fpga.rtl.lockstep import Links
 from mep_hw.fpga.spec import Spec, Values
@@ -45,9 +45,9 @@ def verify(path: Path, *, synthesis: bool = False) -> Iterator[Check]:
     yield compared("native C++", native.execute, spec, values, wanted)
     yield from _of_hls(path, spec, values, wanted) if kind == "hls" else _of_rtl(spec, values, wanted)
     for index in range(len(spec.nodes)):
-        yield attempted(f"test bench of node{index}", partial(_bench, path / f"node{index}"))
+        yield attempted(f"test bench of node{index}", partial(_bench, path / f"node{index}", kind))
     if len(spec.nodes) > 1:
-        yield compared("a process for each node", cosim.executing("synchronous"), spec, values, wanted)
+        yield compared("a process for each node", executing("synchronous"), spec, values, wanted)
     if kind == "rtl" and synthesis:
         for index in range(len(spec.nodes)):
             for family in FAMILIES:
@@ -88,21 +88,21 @@ def _unchanged(path: Path, spec: Spec, values: Values, kind: Kind) -> tuple[Stat
     return ("failed", "; ".join(wrong)) if wrong else ("passed", f"{len(files)} files")
 
 
-def _bench(project: Path) -> tuple[Status, str]:
+def _bench(project: Path, kind: Kind) -> tuple[Status, str]:
     """`make` in a copy of the project, which stays as it was."""
-    make = tools.require("make")
+    make = [tools.require("make")] + ([f"AP_TYPES={headers().folder}"] if kind == "hls" else [])
     with tempfile.TemporaryDirectory() as work:
         copy = Path(work) / project.name
         shutil.copytree(project, copy)
-        told = tools.call([make, "-C", copy, f"PYTHON={tools.python()}"], timeout_s=MAKE_S).strip().splitlines()
+        told = tools.call([*make, "-C", copy], timeout_s=MAKE_S).strip().splitlines()
     return "passed", told[-2] if told[-1].startswith("make") else told[-1]
 
 
 def _counted(spec: Spec, values: Values, wanted: Samples) -> tuple[Status, str]:
     one = slice(0, 1)
     _, _, runs = lockstep.measured(spec, values, wanted.x[one], wanted.target[one], wanted.learning)
-    node = Node(spec, 0)
-    expected, found = cycles.of_job(node, wanted.learning), runs[0][0].cycles
+    flags = NUDGE | LEARN * wanted.learning | EMIT_FREE | EMIT_PLUS | EMIT_MINUS
+    expected, found = cycles.run(Node(spec, 0), flags).total, runs[0][0].cycles
     detail = f"{found} a sample, {found - expected} off"
     return ("passed" if found == expected else "failed"), detail
 

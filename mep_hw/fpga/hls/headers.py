@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mep_hw.errors import MachineError
 from mep_hw.fpga.library import folder
+from mep_hw.fpga.tools import Missing
 
 VARIABLE = "MEP_HW_AP_TYPES"
 VITIS = ("XILINX_HLS", "XILINX_VITIS")  # as its settings64.sh sets them
@@ -36,7 +37,8 @@ def headers() -> Headers:
     """The first folder in the order above.
 
     Raises:
-        MachineError: there is none, or MEP_HW_AP_TYPES names a folder without them.
+        Missing: there is none.
+        MachineError: MEP_HW_AP_TYPES names a folder without them.
     """
     named = os.environ.get(VARIABLE)
     if named:
@@ -47,7 +49,7 @@ def headers() -> Headers:
     for place in _places():
         if _has_types(place.folder):
             return place
-    raise MachineError(
+    raise Missing(
         "fpga", "ap_fixed.h", rule="is in no installed Vitis (XILINX_HLS) and in no hls4ml",
         fix=f"pip install 'mep-hw[fpga]', or set {VARIABLE} to the folder that has it",
     )  # fmt: skip
