@@ -78,7 +78,8 @@ def command(kind: Kind) -> Callable[..., None]:
             goal=Goal(tolerance, COSINE if learn else None), phases=phases,
             state_bits=(state_bits,) if state_bits else STATE_BITS,
             weight_bits=(weight_bits,) if weight_bits else LEARNING_BITS if learn else WEIGHT_BITS,
-            settle=native.settle if tools.found("g++") else oracle.settle, tell=output.tell,
+            settle=native.settle if tools.found("g++") else oracle.settle,
+            tell=_silent if as_json else output.tell,
         )  # fmt: skip
         spec, values = _specified(subject, found, phases, nodes, lanes, _halvings(lr, beta) if learn else None, sum_bits)
         chosen = found.as_dict() | {"data": data}
@@ -98,6 +99,10 @@ def command(kind: Kind) -> Callable[..., None]:
 
     export.__doc__ = f"""Write a model as {assemble.LANGUAGES[kind]}, one project per board, in fixed-point numbers."""
     return export
+
+
+def _silent(_: str) -> None:
+    """What was tried stands in export.json, too."""
 
 
 def _samples(model: Model, data: str, count: int) -> tuple[Tensor, Tensor]:
