@@ -51,10 +51,10 @@ def fixed_point(case: Case, sign: int) -> list[Reals]:
     fine = [2.0**-layer.state.fraction for layer in spec.layers]
     weights = [w * 2.0**-form.fraction for w, form in zip(values.weights, spec.weights, strict=True)]
     biases = [b * fine[n] for n, b in enumerate(values.biases, start=1)]
-    state = [case.x * fine[0], *(np.zeros((len(case.x), layer.units)) for layer in spec.layers[1:])]
+    state: list[Reals] = [case.x * fine[0], *(np.zeros((len(case.x), layer.units)) for layer in spec.layers[1:])]
     beta = sign * spec.beta * 2.0**-spec.beta_fraction
     for _ in range(3000):
-        new = [state[0]]
+        new: list[Reals] = [state[0]]
         for n, layer in enumerate(spec.layers[1:], start=1):
             drive = biases[n - 1] + state[n - 1] @ weights[n - 1].T
             if n < spec.depth:
@@ -65,5 +65,5 @@ def fixed_point(case: Case, sign: int) -> list[Reals]:
         moved = max(float(np.abs(a - b).max()) for a, b in zip(state, new, strict=True))
         state = new
         if moved < 1e-13:
-            return [s / unit for s, unit in zip(state[1:], fine[1:], strict=True)]
+            return [np.asarray(s / unit) for s, unit in zip(state[1:], fine[1:], strict=True)]
     raise AssertionError("does not converge")

@@ -43,7 +43,7 @@ def test_without_a_clock_within_the_bounds() -> None:
         for _ in range(2):
             cluster.run(case.x, case.y, learning=True)
             after = checksum.gathered(case.spec, cluster.held())  # raises where copies differ
-        assert not cluster_cases.same_values(after, case.values)
+            assert not cluster_cases.same_values(after, case.values)
     for sign, states in ((0, found.free), (1, found.plus), (-1, found.minus)):
         for s, wanted, bound in zip(states, cluster_cases.fixed_point(case, sign), bounds, strict=True):
             assert (np.abs(s - wanted) <= bound).all()

@@ -16,6 +16,7 @@ SHAPES = ((8, 4, 8, 4, 3), (64, 24, 10), (16, 4, 4, 32, 4, 5), (4, 4, 4, 4, 4, 4
 @pytest.mark.parametrize("units", SHAPES, ids=str)
 def test_the_fullest_node_is_as_light_as_can_be(units: tuple[int, ...]) -> None:
     spec = fpga_cases.make(*units).spec
+    choices = 0
     for nodes in range(1, spec.depth + 1):
         found = partition(spec, nodes)
         spec.model_validate(spec.model_dump(by_alias=True) | {"nodes": found})  # layers in order, none left out
@@ -25,7 +26,8 @@ def test_the_fullest_node_is_as_light_as_can_be(units: tuple[int, ...]) -> None:
             for cut in combinations(range(1, spec.depth), nodes - 1)
         ]
         assert max(load(spec, range(part[0], part[-1] + 1)) for part in found) == min(every)
-    assert max(every) > min(every) or nodes == spec.depth
+        choices += len(set(every)) > 1
+    assert choices or spec.depth < 3
 
 
 def test_a_cut_coupling_counts_for_both_ends() -> None:
