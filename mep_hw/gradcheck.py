@@ -123,7 +123,7 @@ def gradient_check(
     own, device_card = machine.cards(backend, device)
     beta = beta if beta is not None else own.training.beta if as_trained else BETA
     method = estimators.make(estimator, beta, points)
-    if own.loihi is not None and not as_trained:
+    if (own.loihi is not None or own.fpga is not None) and not as_trained:
         rule, fix = f"states of whole numbers do not settle to {RESIDUAL:g}", "check the machine as trained"
         raise CapabilityError(f"backend {own.name}", "as_trained", False, rule=rule, fix=fix)
     card = own if as_trained else precise(own, beta)

@@ -17,6 +17,7 @@ from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, fiel
 
 from mep_hw.cards.array import ArrayOptions
 from mep_hw.cards.blocks import Block, Name, Quantity, Text
+from mep_hw.cards.fpga import FpgaOptions
 from mep_hw.cards.loihi import LoihiOptions
 from mep_hw.cards.physics import (
     CellNoise,
@@ -135,6 +136,7 @@ class BackendCard(Card):
     )
     gpu: GpuOptions | None = Field(default=None, description="how kernels of a GPU run; null: this machine has none")
     loihi: LoihiOptions | None = Field(default=None, description="how a Loihi computes; null: this machine is none")
+    fpga: FpgaOptions | None = Field(default=None, description="how an FPGA computes; null: this machine is none")
     registers: RegisterFormat | None = Field(
         default=None, description="number format of digital weights; null: that of compute.dtype"
     )

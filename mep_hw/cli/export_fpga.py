@@ -16,13 +16,14 @@ from mep_hw.data import as_data, check
 from mep_hw.errors import InputError
 from mep_hw.fpga import assemble, folder, native, oracle, tools
 from mep_hw.fpga.assemble import Kind
-from mep_hw.fpga.cluster import partition
+from mep_hw.fpga.cluster.partition import on_nodes
 from mep_hw.fpga.formats import STATE_BITS, WEIGHT_BITS, Choice, Goal, Phases, choose
 from mep_hw.fpga.quantised import SUM_BITS, learning_of, quantised
 from mep_hw.fpga.spec import Spec, Values
 from mep_hw.model import Model
 
 COSINE = 0.98  # of contrasts with `cpu`, where the weights learn on the chip
+LEARNING_BITS = (12, 14, 16)  # of weights that learn: with fewer, most updates are a matter of chance
 RANDOM = "random"
 EPILOG = """Examples:
 
@@ -76,8 +77,9 @@ def command(kind: Kind) -> Callable[..., None]:
             subject, *_samples(subject, data, samples),
             goal=Goal(tolerance, COSINE if learn else None), phases=phases,
             state_bits=(state_bits,) if state_bits else STATE_BITS,
-            weight_bits=(weight_bits,) if weight_bits else WEIGHT_BITS,
-            settle=native.settle if tools.found("g++") else oracle.settle, tell=output.tell,
+            weight_bits=(weight_bits,) if weight_bits else LEARNING_BITS if learn else WEIGHT_BITS,
+            settle=native.settle if tools.found("g++") else oracle.settle,
+            tell=_silent if as_json else output.tell,
         )  # fmt: skip
         spec, values = _specified(subject, found, phases, nodes, lanes, _halvings(lr, beta) if learn else None, sum_bits)
         chosen = found.as_dict() | {"data": data}
@@ -99,6 +101,10 @@ def command(kind: Kind) -> Callable[..., None]:
     return export
 
 
+def _silent(_: str) -> None:
+    """What was tried stands in export.json, too."""
+
+
 def _samples(model: Model, data: str, count: int) -> tuple[Tensor, Tensor]:
     """Training samples and their labels."""
     if data == RANDOM:
@@ -117,15 +123,12 @@ def _specified(
     if halvings is not None:
         learning = learning_of(formats, (halvings,) * each, (halvings,) * each, seed=0)
 
-    def whole(parts: tuple[tuple[int, ...], ...] | None) -> tuple[Spec, Values]:
-        return quantised(
-            model, formats, free_steps=found.free_steps, nudged_steps=found.nudged_steps, beta=phases.beta,
-            beta_fraction=phases.beta_fraction, step_shift=phases.step_shift, lanes=lanes, nodes=parts,
-            learning=learning, sum_bits=sum_bits,
-        )  # fmt: skip
-
-    spec, values = whole(None)
-    return (spec, values) if nodes == 1 else whole(partition(spec, nodes))
+    spec, values = quantised(
+        model, formats, free_steps=found.free_steps, nudged_steps=found.nudged_steps, beta=phases.beta,
+        beta_fraction=phases.beta_fraction, step_shift=phases.step_shift, lanes=lanes, learning=learning,
+        sum_bits=sum_bits,
+    )  # fmt: skip
+    return on_nodes(spec, nodes), values
 
 
 def _halvings(lr: float | None, beta: float) -> int:

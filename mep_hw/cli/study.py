@@ -13,6 +13,7 @@ from rich.progress import track
 from mep_hw.cli import flags, lists, models, output
 from mep_hw.cli.options import merged
 from mep_hw.cli.study_events import events
+from mep_hw.cli.study_formats import formats
 from mep_hw.cli.study_nir import nir_readers
 from mep_hw.cli.study_programming import programming
 from mep_hw.cli.train import start
@@ -41,13 +42,15 @@ study = typer.Typer(
     "\n\nmep-hw study nonidealities --out runs --seeds 0 --sources phase-offset,stuck"
     "\n\nmep-hw study spiking --out runs --seeds 0"
     "\n\nmep-hw study programming --task digits --out runs --devices ecram,ideal --seeds 0"
-    "\n\nmep-hw study events --out runs --thresholds 16,64 --seeds 0",
+    "\n\nmep-hw study events --out runs --thresholds 16,64 --seeds 0"
+    "\n\nmep-hw study formats --out runs",
     no_args_is_help=True,
 )
 
 
 study.command()(programming)
 study.command()(events)
+study.command()(formats)
 study.command("nir")(nir_readers)
 
 

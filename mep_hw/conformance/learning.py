@@ -108,7 +108,7 @@ def round_trip(subject: Subject) -> Iterator[Finding]:
 
 def learns(subject: Subject) -> Iterator[Finding]:
     """Plain SGD at the card's beta solves each task within a budget of steps, and needs the hidden layer for it."""
-    for task in tasks():
+    for task in tasks(smooth=subject.supports("deep")):
         run = train(
             task.model, task.data, backend=subject.card, rule="sgd", lr=0.1, momentum=0.9, batch_size=32,
             lr_schedule="cosine", epochs=task.epochs, control=True, progress=False,

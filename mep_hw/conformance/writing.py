@@ -126,7 +126,7 @@ def cost(subject: Subject) -> Iterator[Finding]:
 
 def biases(subject: Subject) -> Iterator[Finding]:
     """`apply_bias` changes one layer's biases as intended, the settled state follows, and no bias is refused."""
-    run = start(subject, problem("skip"))
+    run = start(subject, problem("skip" if subject.supports("skip") else "mlp"))
     before = held_biases(run.machine)
     free = run.machine.settle(run.inputs)
     layer = run.machine.model.depth
@@ -146,14 +146,14 @@ def biases(subject: Subject) -> Iterator[Finding]:
     shift = run.machine.settle(run.inputs).output.double() - free.output.double()
     cosine = float((shift.mean(0) * change).sum() / (shift.mean(0).norm() * change.double().norm()))
     yield at_least("cosine of the output's shift and the change of its bias", cosine, 0.9)
-    bare = next(n for n, k in enumerate(run.machine.model.layers, start=1) if k.bias_shape is None)
-    shape = run.machine.model.layers[bare - 1].shape
-    try:
-        run.machine.apply_bias(bare, registers(torch.zeros(shape).to(bias)))
-    except CapabilityError:
-        yield fact(f"a change of the biases that layer {bare} does not have is refused", True)
-    else:
-        yield fact(f"a change of the biases that layer {bare} does not have is refused", False)
+    for bare in (n for n, k in enumerate(run.machine.model.layers, start=1) if k.bias_shape is None):
+        shape = run.machine.model.layers[bare - 1].shape
+        try:
+            run.machine.apply_bias(bare, registers(torch.zeros(shape).to(bias)))
+        except CapabilityError:
+            yield fact(f"a change of the biases that layer {bare} does not have is refused", True)
+        else:
+            yield fact(f"a change of the biases that layer {bare} does not have is refused", False)
 
 
 def _changes(run: Running, kind: str) -> Iterator[tuple[int, str, Update]]:

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, cast
 
 from mep_hw import __version__
-from mep_hw.fpga import folder, hls, rtl
-from mep_hw.fpga.cluster import manifest
+from mep_hw.errors import InputError
+from mep_hw.fpga import folder
+from mep_hw.fpga.cluster import manifest, wiring
+from mep_hw.fpga.hls import project as hls
 from mep_hw.fpga.node import Node
+from mep_hw.fpga.rtl import project as rtl
 from mep_hw.fpga.spec import Spec, Values
 
 Kind = Literal["hls", "rtl"]
@@ -37,9 +41,36 @@ def files_of(spec: Spec, values: Values, kind: Kind, notes: Mapping[str, Any]) -
         project = PROJECTS[kind](Node(spec, index), values)
         files |= {f"node{index}/{name}": content for name, content in project.items()}
     if len(spec.nodes) > 1:
-        files |= manifest.files(spec, values, kind)
+        files |= wiring.files(spec, manifest.manifest(spec, values))
     files["README.md"] = _readme(spec, kind, sorted(files))
     return files
+
+
+def notes(path: Path) -> dict[str, Any]:
+    """What `files_of` was told besides, of a folder that it made.
+
+    Raises:
+        InputError: `export.json` is missing or damaged.
+    """
+    return {name: value for name, value in _told(path).items() if name not in ("schema", "kind", "mep_hw")}
+
+
+def kind_of(path: Path) -> Kind:
+    """Of the folder's projects; raises as `notes`."""
+    kind = _told(path).get("kind")
+    if kind not in ("hls", "rtl"):
+        raise InputError(str(path / EXPORT), "kind", kind, rule="must be hls or rtl", fix="export the model anew")
+    return kind
+
+
+def _told(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads((path / EXPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(str(path / EXPORT), rule=f"cannot be read ({error})", fix="export the model anew") from None
+    if not isinstance(told, dict):
+        raise InputError(str(path / EXPORT), rule="must hold an object", fix="export the model anew")
+    return cast("dict[str, Any]", told)
 
 
 def _readme(spec: Spec, kind: Kind, names: list[str]) -> str:

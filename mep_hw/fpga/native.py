@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -167,12 +168,11 @@ class Part:
             assert target is not None
             form = spec.layers[-1].state
             _between(target, form.least, form.most, "target")
-        table = np.array([self._numbers(n) for n in self.layers], dtype=np.int64)
         given = [None if a is None else _array(a) for a in (up, down, beta, None if beta is None else target)]
         held = [_array(w) for w in weights], [_array(b) for b in biases]
         library(self.macros).mep_settle(
-            len(states), _at(table), *(_all_at(arrays) for arrays in held), _at(given[0]), _at(given[1]), _at(given[2]),
-            _at(given[3]), spec.beta_fraction, rows, steps, _all_at(states),
+            len(states), _at(self._table), *(_all_at(arrays) for arrays in held), *map(_at, given),
+            spec.beta_fraction, rows, steps, _all_at(states),
         )  # fmt: skip
         return states
 
@@ -183,6 +183,10 @@ class Part:
             _at(held), *held.shape, transpose, bits > NARROW, _at(given), len(given), _at(found)
         )
         return found
+
+    @cached_property
+    def _table(self) -> Whole:
+        return np.array([self._numbers(n) for n in self.layers], dtype=np.int64)
 
     def _numbers(self, number: int) -> tuple[int, ...]:
         """What the C++ code knows of a layer, in the order of its struct."""

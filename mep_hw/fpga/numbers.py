@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -34,6 +35,15 @@ def whole_targets(spec: Spec, targets: Tensor) -> Whole:
     """
     form = spec.layers[-1].state
     return _within(reals(targets), form, form.least, form.most, "targets")
+
+
+def whole_states(spec: Spec, state: Sequence[Tensor]) -> tuple[Whole, ...]:
+    """States of layers 1 to L, (rows, ...), to the nearest that each layer can have."""
+    found = list[Whole]()
+    for layer, value in zip(spec.layers[1:], state, strict=True):
+        whole = np.floor(reals(value).reshape(len(value), -1) * 2.0**layer.state.fraction + 0.5)
+        found.append(np.clip(whole, layer.low, layer.high).astype(np.int64))
+    return tuple(found)
 
 
 def real_states(spec: Spec, layer: int, states: Whole) -> Reals:

@@ -23,7 +23,7 @@ from mep_hw.activation import Box
 from mep_hw.errors import CapabilityError, ModelError
 from mep_hw.fpga import proof
 from mep_hw.fpga.numbers import Reals, held, nearest, other_format, reals, whole_beta
-from mep_hw.fpga.spec import Format, Layer, Learning, Spec, Sums, Values, Whole
+from mep_hw.fpga.spec import Format, Layer, Learning, Spec, Sums, Values
 from mep_hw.fpga.supported import lanes_of, require_lanes, require_supported
 from mep_hw.model import Model
 
@@ -58,6 +58,7 @@ def quantised(
     lanes: int | None = None,
     nodes: Sequence[Sequence[int]] | None = None,
     learning: Learning | None = None,
+    rewritten: bool = False,
     sum_bits: int = SUM_BITS,
 ) -> tuple[Spec, Values]:
     """The specification of a model in these formats, and its weights and biases as whole numbers.
@@ -68,6 +69,7 @@ def quantised(
         lanes: weights read at once; None: the largest number up to 16 that divides all layers but the read-out.
         nodes: layers (from 1) of each node; None: one node has all of them.
         learning: the update on the chip; sums then hold for all weights that the formats can.
+        rewritten: the host will write other weights, and sums hold for all of them, too.
         sum_bits: most bits that a sum may need.
 
     Raises:
@@ -79,19 +81,11 @@ def quantised(
     if len(formats.weights) != model.depth:
         rule, fix = f"must be {model.depth}, one per coupling", "give one Format for each"
         raise ModelError("fpga", "formats.weights", len(formats.weights), rule=rule, fix=fix)
-    weights, biases, layers = list[Whole](), list[Whole](), [_input_layer(model, formats)]
-    for number, layer in enumerate(model.layers, start=1):
-        low, high = _bounds(model, number, formats.state)
-        units = math.prod(layer.shape)
-        layers.append(Layer(units=units, state=formats.state, low=low, high=high, bias_bits=formats.bias_bits))
-        form = formats.weights[number - 1]
-        weights.append(held(reals(model.weights[number - 1]), form, f"weights of layer {number}", "weights"))
-        biases.append(held(bias_of(model, number), layers[-1].bias, f"biases of layer {number}", "bias_bits"))
-    values = Values(tuple(weights), tuple(biases))
     lanes = lanes_of(model) if lanes is None else require_lanes(model, lanes)
     try:
+        layers = _layers(model, formats)
         spec = Spec(
-            schema=1, name=model.name, layers=tuple(layers), weights=formats.weights,
+            schema=1, name=model.name, layers=layers, weights=formats.weights,
             sums=(Sums(up=1, down=0, total=1),) * model.depth,  # proved below, from the rest
             step_shift=step_shift, free_steps=free_steps, nudged_steps=nudged_steps,
             beta=whole_beta(beta, beta_fraction), beta_fraction=beta_fraction, lanes=lanes,
@@ -100,7 +94,17 @@ def quantised(
         )  # fmt: skip
     except ValidationError as error:
         raise _of_setting(error) from None
-    return spec.model_copy(update={"sums": _proved(spec, None if learning else values, sum_bits)}), values
+    values = Values(
+        tuple(
+            held(reals(weight), form, f"weights of layer {number}", "weights")
+            for number, (weight, form) in enumerate(zip(model.weights, formats.weights, strict=True), start=1)
+        ),
+        tuple(
+            held(bias_of(model, number), layer.bias, f"biases of layer {number}", "bias_bits")
+            for number, layer in enumerate(layers[1:], start=1)
+        ),
+    )
+    return spec.model_copy(update={"sums": _proved(spec, None if learning or rewritten else values, sum_bits)}), values
 
 
 def dequantised(spec: Spec, values: Values) -> Model:
@@ -143,11 +147,16 @@ def bias_of(model: Model, layer: int) -> Reals:
     return value + (activation.offset if isinstance(activation, Box) else 0.0)
 
 
-def _input_layer(model: Model, formats: Formats) -> Layer:
-    form, low, high = formats.input, formats.input.least, formats.input.most
+def _layers(model: Model, formats: Formats) -> tuple[Layer, ...]:
+    form, ends = formats.input, (formats.input.least, formats.input.most)
     if formats.input_range is not None:
-        low, high = _ends(*formats.input_range, form, "inputs", "input")
-    return Layer(units=math.prod(model.input_shape), state=form, low=low, high=high, bias_bits=2)
+        ends = _ends(*formats.input_range, form, "inputs", "input")
+    layers = [Layer(units=math.prod(model.input_shape), state=form, low=ends[0], high=ends[1], bias_bits=2)]
+    for number, layer in enumerate(model.layers, start=1):
+        low, high = _bounds(model, number, formats.state)
+        units = math.prod(layer.shape)
+        layers.append(Layer(units=units, state=formats.state, low=low, high=high, bias_bits=formats.bias_bits))
+    return tuple(layers)
 
 
 def _bounds(model: Model, number: int, form: Format) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
@@ -21,6 +22,8 @@ from mep_hw.model import Model
 from mep_hw.outersum import Update, add_into_
 from mep_hw.schedule import Cost, Registers, Schedule
 from mep_hw.state import Nudge, Settled
+
+BLOCKS = {"gpu": "kernels of a GPU", "loihi": "formats of Loihi", "fpga": "formats of an FPGA"}  # each for one kind
 
 
 class Substrate(ABC):
@@ -39,7 +42,7 @@ class Substrate(ABC):
     own_blocks: tuple[str, ...] = ()  # of the card: those for one kind of machine that are of use to this one
 
     def __init__(self, model: Model, backend: BackendCard, device: DeviceCard | None, seed: int) -> None:
-        for block, owner in {"gpu": "kernels of a GPU", "loihi": "formats of Loihi"}.items():
+        for block, owner in BLOCKS.items():
             if getattr(backend, block) is not None and block not in self.own_blocks:
                 rule, fix = f"{owner} are of no use to this substrate", "leave the block out"
                 raise CardError(backend.origin, block, rule=rule, fix=fix)
@@ -78,6 +81,34 @@ class Substrate(ABC):
         Raises:
             CapabilityError: a cycle is of a kind that the card does not list; nothing was executed.
         """
+
+    @property
+    def learns(self) -> bool:
+        """Whether the machine computes updates by itself, see `learner`; the host does unless the card says so."""
+        return False
+
+    def learner(
+        self,
+        beta: float,
+        lr: Sequence[float],
+        bias_lr: Sequence[float],
+        couplings: Sequence[int],
+        layers: Sequence[int],
+    ) -> Callable[[Tensor, Tensor], tuple[Settled, Cost]]:
+        """A function of one sample's inputs (1, *input_shape) and target (1, outputs) by which the machine learns.
+
+        It returns the free phase, settled before the update, and what the update cost.
+
+        Args:
+            beta: nudging strength of both nudged phases.
+            lr, bias_lr: learning rate of each layer, of weights and biases.
+            couplings, layers: whose weights (from 0) and whose biases (from 1) learn.
+
+        Raises:
+            CapabilityError: the machine does not learn by itself, or not at these rates.
+        """
+        rule, fix = "is not what this machine does", "let the host learn"
+        raise CapabilityError(f"backend {self.backend.name}", "learning by itself", rule=rule, fix=fix)
 
     def card_of(self, coupling: int) -> BackendCard:
         """The card as it is for one coupling: what its schedules are compiled for."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mep_hw.activation import Box
 from mep_hw.cards.schema import BackendCard, DeviceCard
+from mep_hw.cards.whole import step_shift
 from mep_hw.errors import CapabilityError
 from mep_hw.loihi.emulated import Emulated
 from mep_hw.loihi.emulator import Arithmetic
@@ -28,7 +29,7 @@ from mep_hw.loihi.hardware import no_hardware
 from mep_hw.loihi.lava import Lava
 from mep_hw.loihi.network import Curve, Network, Population
 from mep_hw.loihi.numbers import Floating, Numbers, Whole
-from mep_hw.loihi.required import required, step_shift
+from mep_hw.loihi.required import required
 from mep_hw.loihi.simulated import Simulated
 from mep_hw.model import Model
 from mep_hw.schedule import Cost, Schedule

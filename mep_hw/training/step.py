@@ -4,7 +4,9 @@
 
 Clipping, decay and the spectral bound are rules around the rule (`mep_hw.rules.base.Wrapper`), no steps of their own.
 Biases take the same path with the same rule. A machine whose card says `exact` executes every update in full, so
-nothing is owed to the next step. Rules get all weights at once (`Rule.steps`), and a step on a GPU with exact weights
+nothing is owed to the next step. A machine that learns by itself (`Substrate.learns`) is only given samples.
+
+Rules get all weights at once (`Rule.steps`), and a step on a GPU with exact weights
 and a fixed number of sweeps never waits for the device: what is not finite is found by later looks
 (`mep_hw.training.finite`). Rule natural and the spectral bound decompose matrices, which waits.
 """
@@ -27,6 +29,7 @@ from mep_hw.schedule import Cost
 from mep_hw.state import Settled
 from mep_hw.substrates.base import Substrate
 from mep_hw.training.finite import Finite
+from mep_hw.training.in_place import InPlace
 from mep_hw.training.owed import Owed
 from mep_hw.training.shares import Share
 
@@ -92,6 +95,12 @@ class TrainingStep:
         self.lr = _per_layer(lr, model.depth)
         fixed = rule.bias_lr if bias_lr is None else bias_lr
         self.bias_lr = self.lr if fixed is None else _per_layer(fixed, model.depth)
+        self.in_place: InPlace | None = None
+        if substrate.learns:
+            self.in_place = InPlace(
+                substrate, estimator, rule, lr=self.lr, bias_lr=self.bias_lr, couplings=self.couplings,
+                layers=self.layers, bound=bound, group=group,
+            )  # fmt: skip
         self.owed = {c: Owed(substrate, c) for c in self.couplings}
         self.cost = Cost.none()
         # Of a rule that reduces, each process has a share only, and all have to refuse it if one does.
@@ -114,6 +123,10 @@ class TrainingStep:
             DivergenceError: the contrast or an update is not finite; the weights stay as they are. On a device apart
                 from the host that is found later, by `finite.look`.
         """
+        if self.in_place is not None:
+            free, cost = self.in_place(inputs, target, factor)
+            self.cost += cost
+            return free
         free: Settled | None = None
         for contrast in self.estimator.contrasts(self.substrate, inputs, target):
             free = contrast.free

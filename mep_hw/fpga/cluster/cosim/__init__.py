@@ -1,0 +1,1 @@
+"""Co-simulation with a process for each node, which share nothing but sockets."""
