@@ -32,7 +32,8 @@ MISSING = [name for name in ("verilator", "g++") if tools.found(name) is None]
 if MISSING and not os.environ.get("MEP_HW_CI"):
     pytest.skip(f"{', '.join(MISSING)} not on PATH", allow_module_level=True)
 
-STALLS = Links(stalls=70, seed=11)
+LIMIT = 3_000_000  # cycles; far more than any test needs
+STALLS = Links(stalls=70, seed=11, limit=LIMIT)
 LONE = {
     "two hidden, 4 lanes": dict(units=(8, 8, 8, 3), lanes=4, learning=True, seed=0),
     "one hidden, 2 lanes": dict(units=(8, 4, 3), lanes=2, learning=True, seed=1),
@@ -48,7 +49,7 @@ def make(settings: dict[str, object], **more: object) -> Case:
     if case.spec.lanes < 8:
         return case
     assert case.spec.learning is not None  # updates so large that weights and biases reach the ends of their formats
-    large = case.spec.learning.model_copy(update={"weight_shift": (11, 10), "bias_shift": (0, 1)})
+    large = case.spec.learning.model_copy(update={"weight_shift": (8, 8), "bias_shift": (0, 1)})
     return replace(case, spec=case.spec.model_copy(update={"learning": large}))
 
 
@@ -78,7 +79,7 @@ def test_learning_moves_weights_and_clamps_them() -> None:
         case = make(LONE[name], rows=60)
         held = oracle.execute(case.spec, case.values, case.x, case.y, True)[1]
         assert all((a != b).any() for a, b in zip(held.weights, case.values.weights, strict=True))
-        ends = [(w == form.most).any() and (w == form.least).any() for w, form in zip(held.weights, case.spec.weights)]
+        ends = [bool(np.isin(w, (form.least, form.most)).any()) for w, form in zip(held.weights, case.spec.weights)]
         assert all(ends) == (case.spec.lanes == 8)
 
 
@@ -142,12 +143,12 @@ def test_a_cluster_equals_the_oracle_at_any_latency(count: int) -> None:
     whole = make(CHAIN)
     assert case.spec.model_copy(update={"nodes": whole.spec.nodes}) == whole.spec
     for latency in (1, 37, 1000):
-        done = agrees(case, True, Links(latency=latency))
+        done = agrees(case, True, Links(latency=latency, limit=LIMIT))
         for index, one in enumerate(done[0]):
             formula = cycles.run(Node(case.spec, index), ALL | LEARN)
             assert (one.static, one.settle, one.busy) == (formula.static, formula.settle, formula.busy)
-    agrees(case, True, Links(latency=20, jitter=15, stalls=90, seed=5))
-    agrees(make(CHAIN, nodes=NODES[count], extreme=True, rows=20), True, Links(latency=3, stalls=40, seed=6))
+    agrees(case, True, Links(latency=20, jitter=15, stalls=90, seed=5, limit=LIMIT))
+    agrees(make(CHAIN, nodes=NODES[count], extreme=True, rows=20), True, Links(latency=3, stalls=40, seed=6, limit=LIMIT))
 
 
 def test_a_lost_frame_ends_in_a_time_out_that_names_it() -> None:

@@ -45,7 +45,13 @@ class Cluster {
     Cluster(std::vector<Node *> given, Settings with) : nodes(given), set(with), random(with.seed * 2 + 1) {
         host_in.resize(nodes.size()), host_out.resize(nodes.size()), links.resize(nodes.size());
         sinks.resize(3 * nodes.size());
-        for (auto node : nodes) *node->reset_n = 0;
+        for (auto node : nodes) {
+            for (auto pin : {node->reset_n, node->awaddr, node->awvalid, node->wvalid, node->bready, node->araddr,
+                             node->arvalid, node->rready})
+                *pin = 0;
+            for (auto in : {&node->host_in, &node->below_in, &node->above_in}) *in->valid = *in->last = 0;
+            for (auto out : {&node->host_out, &node->below_out, &node->above_out}) *out->ready = 0;
+        }
         for (int n = 0; n < 64; n++)
             for (int level = 0; level < 2; level++)
                 for (auto node : nodes) *node->clock = level, node->eval();

@@ -52,7 +52,7 @@ class Links:
     seed: int = 1
     drop: tuple[int, int] | None = None
     timeout: int | None = None
-    limit: int = 1_000_000_000
+    limit: int = 100_000_000
 
 
 @dataclass(frozen=True)
