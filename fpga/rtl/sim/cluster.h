@@ -10,7 +10,7 @@
 
 struct Settings {
     uint64_t seed = 1, latency = 1, jitter = 0, stalls = 0, limit = 100000000;
-    int64_t drop_link = -1, drop_frame = -1;  // link i is between nodes i and i + 1; upward frames are counted
+    int64_t drop_link = -1, drop_frame = 0, drop_count = 0;  // link i: nodes i and i + 1; its upward frames are counted
 };
 
 struct Beat {
@@ -103,7 +103,8 @@ class Cluster {
             if (taken(node.below_out, sinks[3 * n + 1], beat) && n > 0) links[n - 1].down.beats.push_back(beat);
             if (taken(node.above_out, sinks[3 * n + 2], beat)) {
                 Link &link = links[n];
-                bool dropped = int64_t(n) == set.drop_link && link.frames == set.drop_frame;
+                bool dropped = int64_t(n) == set.drop_link && link.frames >= set.drop_frame &&
+                               link.frames < set.drop_frame + set.drop_count;
                 if (!dropped) link.up.beats.push_back(beat);
                 if (beat.last) link.frames++;
             }

@@ -41,7 +41,7 @@ class Links:
         latency: cycles from the end that sends to the end that takes, at least 1.
         jitter: further cycles of a beat, at most, drawn at random; beats stay in their order.
         stalls: share of cycles in which an end of a stream pauses, in 1/256; of host streams too.
-        drop: (link, frame): upward frame number `frame` (all phases counted on) of link i between nodes i and i + 1.
+        drop: (i, first, count): upward frames that the link between nodes i and i + 1 loses; all phases count on.
         timeout: cycles that a node waits for a frame; None: what its configuration says.
         limit: cycles after which the simulation gives up.
     """
@@ -50,7 +50,7 @@ class Links:
     jitter: int = 0
     stalls: int = 0
     seed: int = 1
-    drop: tuple[int, int] | None = None
+    drop: tuple[int, int, int] | None = None
     timeout: int | None = None
     limit: int = 100_000_000
 
@@ -85,7 +85,9 @@ class Done:
         return self.error >> 19, link, PHASES[min(self.error >> 16 & 3, 2)], self.error & 0xFFFF
 
 
-def simulate(program: Path, nodes: int, jobs: Sequence[Sequence[Order]], links: Links | None = None) -> list[list[Done]]:
+def simulate(
+    program: Path, nodes: int, jobs: Sequence[Sequence[Order]], links: Links | None = None
+) -> list[list[Done]]:
     """Run `jobs`, each an order for every node, one job after the other.
 
     Raises:
@@ -99,7 +101,7 @@ def simulate(program: Path, nodes: int, jobs: Sequence[Sequence[Order]], links: 
             words += [order.operation | order.flags << 8, given.size, *given.tolist()]
     settings = {name: getattr(links, name) for name in ("latency", "jitter", "stalls", "seed", "limit")}
     if links.drop is not None:
-        settings |= {"drop_link": links.drop[0], "drop_frame": links.drop[1]}
+        settings |= dict(zip(("drop_link", "drop_frame", "drop_count"), links.drop, strict=True))
     if links.timeout is not None:
         settings["timeout"] = links.timeout
     given = (np.array(words, dtype=np.int64) & 0xFFFFFFFF).astype("<u4").tobytes()

@@ -97,6 +97,7 @@ clean:
 .PHONY: test clean
 """
 
+
 def _vivado(names: list[str]) -> str:
     return f"""\
 # Out-of-context synthesis, placement and routing: vivado -mode batch -source synth/vivado.tcl -tclargs [part] [ns].
