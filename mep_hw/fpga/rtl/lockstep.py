@@ -41,7 +41,7 @@ class Links:
         latency: cycles from the end that sends to the end that takes, at least 1.
         jitter: further cycles of a beat, at most, drawn at random; beats stay in their order.
         stalls: share of cycles in which an end of a stream pauses, in 1/256; of host streams too.
-        drop: (link, frame): upward frame number `frame` (all phases counted on) of link i between nodes i and i + 1.
+        drop: (i, first, count): upward frames that the link between nodes i and i + 1 loses; all phases count on.
         timeout: cycles that a node waits for a frame; None: what its configuration says.
         limit: cycles after which the simulation gives up.
     """
@@ -50,9 +50,9 @@ class Links:
     jitter: int = 0
     stalls: int = 0
     seed: int = 1
-    drop: tuple[int, int] | None = None
+    drop: tuple[int, int, int] | None = None
     timeout: int | None = None
-    limit: int = 1_000_000_000
+    limit: int = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,9 @@ class Done:
         return self.error >> 19, link, PHASES[min(self.error >> 16 & 3, 2)], self.error & 0xFFFF
 
 
-def simulate(program: Path, nodes: int, jobs: Sequence[Sequence[Order]], links: Links | None = None) -> list[list[Done]]:
+def simulate(
+    program: Path, nodes: int, jobs: Sequence[Sequence[Order]], links: Links | None = None
+) -> list[list[Done]]:
     """Run `jobs`, each an order for every node, one job after the other.
 
     Raises:
@@ -99,7 +101,7 @@ def simulate(program: Path, nodes: int, jobs: Sequence[Sequence[Order]], links: 
             words += [order.operation | order.flags << 8, given.size, *given.tolist()]
     settings = {name: getattr(links, name) for name in ("latency", "jitter", "stalls", "seed", "limit")}
     if links.drop is not None:
-        settings |= {"drop_link": links.drop[0], "drop_frame": links.drop[1]}
+        settings |= dict(zip(("drop_link", "drop_frame", "drop_count"), links.drop, strict=True))
     if links.timeout is not None:
         settings["timeout"] = links.timeout
     given = (np.array(words, dtype=np.int64) & 0xFFFFFFFF).astype("<u4").tobytes()
@@ -190,11 +192,11 @@ def _values(spec: Spec, nodes: Sequence[Node], words: Sequence[Whole]) -> Values
             if c in weights and not (weights[c] == part).all():
                 raise MachineError("fpga", f"coupling {c}", rule="differs between its ends", fix="report this")
             weights[c] = part
-        for l in node.layers:  # noqa: E741  # the letter of the formulas
-            biases[l] = held[at : at + spec.layers[l].units]
-            at += biases[l].size
+        for n in node.layers:  # noqa: E741  # the letter of the formulas
+            biases[n] = held[at : at + spec.layers[n].units]
+            at += biases[n].size
     layers = range(1, spec.depth + 1)
-    return Values(tuple(weights[l] for l in layers), tuple(biases[l] for l in layers))
+    return Values(tuple(weights[n] for n in layers), tuple(biases[n] for n in layers))
 
 
 def _parsed(words: Whole, nodes: int, jobs: int) -> list[list[Done]]:
