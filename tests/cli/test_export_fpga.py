@@ -84,7 +84,7 @@ def test_bad_input_is_one_line_and_no_file(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    layers = {"convolution": "{conv: 2, kernel: 3}", "tanh": "{dense: 4, activation: tanh}"}
+    layers = {"convolution": "{conv: {channels: 2, kernel: 3}}", "tanh": "{dense: 4, activation: tanh}"}
     for name, layer in layers.items():
         inputs = "[1, 4, 4]" if name == "convolution" else "[8]"
         Path(f"{name}.yaml").write_text(f"input: {inputs}\nlayers: [{layer}, {{dense: 3}}]\n")

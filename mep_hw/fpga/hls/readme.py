@@ -74,7 +74,9 @@ def _format(node: Node) -> list[str]:
         layer = spec.layers[number]
         state = f"{layer.state.bits} bits, {layer.state.fraction} behind the point"
         bounds = f"{layer.low * layer.state.step:g} to {layer.high * layer.state.step:g}"
-        lines.append(f"| states of layer {number} | {layer.units} in {words(layer, spec.lanes)} words | {state} | {bounds} |")
+        lines.append(
+            f"| states of layer {number} | {layer.units} in {words(layer, spec.lanes)} words | {state} | {bounds} |"
+        )
     for c in node.couplings:
         form = spec.weights[c - 1]
         shape = f"{spec.layers[c].units} x {spec.layers[c - 1].units}"

@@ -81,7 +81,9 @@ class Simulation:
         answers = _answers(call([self.program, *files], timeout_s=RUN_S))
         each = len(x) + 2
         if len(answers) != each * len(self.nodes):
-            raise MachineError("fpga", "C simulation", len(answers), rule="answers came, not one a job", fix="report it")
+            raise MachineError(
+                "fpga", "C simulation", len(answers), rule="answers came, not one a job", fix="report it"
+            )
         phases: tuple[list[Whole], ...] = ([], [], [])
         weights, biases = dict[int, Whole](), list[Whole]()
         for number, node in enumerate(self.nodes):

@@ -85,7 +85,9 @@ class Done:
         return self.error >> 19, link, PHASES[min(self.error >> 16 & 3, 2)], self.error & 0xFFFF
 
 
-def simulate(program: Path, nodes: int, jobs: Sequence[Sequence[Order]], links: Links | None = None) -> list[list[Done]]:
+def simulate(
+    program: Path, nodes: int, jobs: Sequence[Sequence[Order]], links: Links | None = None
+) -> list[list[Done]]:
     """Run `jobs`, each an order for every node, one job after the other.
 
     Raises:
