@@ -204,6 +204,7 @@ def test_the_contrast_is_the_gradient_and_in_principle_is_turned_down() -> None:
 BAD_CARDS = [
     ({"fpga": None}, "fpga = None: this substrate needs it"),
     ({"registers": None}, "registers = None: this substrate holds weights in whole steps"),
+    ({"compute__torch_device": "meta"}, "compute.torch_device = meta: must be cpu, where the executable runs"),
     ({"settle__tolerance": 1e-3}, "settle.tolerance = 0.001: must be 0, as a chip runs a fixed number of steps"),
     ({"settle__average": 3}, "settle.average = 3: must be 0"),
     ({"settle__euler_step": 0.3}, "settle.euler_step = 0.3: must be a power of two"),
