@@ -165,5 +165,7 @@ def _together(pragma: Pragma, directive: str, given: Mapping[str, str]) -> list[
             wrong.append(f"dim={given['dim']}, but '{given['variable']}' has {variable.dimensions}")
     if directive == "DEPENDENCE" and "distance" in given and given.get("dependent") != "true":
         wrong.append("DEPENDENCE distance= is for dependent=true")
-    wrong += [f"{directive} {key}=0: must be 1 or more" for key in ("II", "factor", "distance") if given.get(key) == "0"]
+    wrong += [
+        f"{directive} {key}=0: must be 1 or more" for key in ("II", "factor", "distance") if given.get(key) == "0"
+    ]
     return wrong
