@@ -55,10 +55,10 @@ def _links(node: Node) -> str:
     if not depths:
         return "This node has no links."
     return (
-        "A frame is a header (bits 15..0 its number in the phase, 17..16 the phase, 31..18 the number of the RUN since\n"
-        "reset, both from 0) and the states, TLAST on the last. A node sends a whole frame before it reads one: give the\n"
-        f"FIFO of a link {max(depths)} words or more in each direction, or neighbours may wait for each other for ever.\n"
-        "A link that stays silent stalls the node; the host has to watch the time."
+        "A frame is a header (bits 15..0 its number in the phase, 17..16 the phase, 31..18 the number of the RUN\n"
+        "since reset, both from 0) and the states, TLAST on the last. A node sends a whole frame before it reads one:\n"
+        f"give the FIFO of a link {max(depths)} words or more in each direction, or neighbours may wait for each\n"
+        "other for ever. A link that stays silent stalls the node; the host has to watch the time."
     )
 
 
