@@ -147,13 +147,13 @@ def test_the_projects_bench_reports_wrong_frames_and_refuses_wrong_jobs(built: P
     (tmp_path / "bench").symlink_to(built / "bench")
     answer = "answer {}\nout 0\nbelow 0\nabove 0\n"
     refused = "job {} {} 2 2 1\nin 0\nbelow 0\nabove 0\n"
-    (tmp_path / "tb" / "jobs.txt").write_text(refused.format(2, 2) + refused.format(3, 0) + refused.format(2, 16))
+    (tmp_path / "tb" / "jobs.txt").write_text(refused.format(3, 2) + refused.format(0, 0) + refused.format(3, 16))
     (tmp_path / "tb" / "answers.txt").write_text(answer.format(1) * 3)
     assert bench(tmp_path).returncode == 0
     below, above = "below 5 0 1 1 1 1.", "above 3 {} 1 1."
     sent = "below 5 0 0 0 0 0.\nabove 5 0 0 0 0 0.\n"
     for word, end, status in ((0, above, 0), (1, above, 4), (1 << 16, above, 4), (0, above[:-1], 4)):
-        (tmp_path / "tb" / "jobs.txt").write_text(f"job 2 0 0 1 1\nin 0\n{below}\n{end.format(word)}\n")
+        (tmp_path / "tb" / "jobs.txt").write_text(f"job 3 0 0 1 1\nin 0\n{below}\n{end.format(word)}\n")
         (tmp_path / "tb" / "answers.txt").write_text(f"answer {status}\nout 0\n{sent}")
         done = bench(tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -60,10 +60,9 @@ class Simulation:
         units = [folder("hls") / "sim" / "cluster.cpp"]
         for node in self.nodes:
             for path, text in sources(node, values).items():
-                if not path.endswith(".inc"):  # every run writes its values
-                    file = place / name(node) / path
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    file.write_text(str(text), encoding="utf-8")
+                file = place / name(node) / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(str(text), encoding="utf-8")
             units.append(place / name(node) / "src" / f"{name(node)}.cpp")
         (place / "calls.h").write_text(_calls(self.nodes), encoding="utf-8")
         include = [f"-I{place}", f"-I{folder('hls') / 'include'}", f"-I{folder('hls') / 'tb'}", *flags(found)]

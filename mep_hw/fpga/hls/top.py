@@ -51,14 +51,14 @@ def top(node: Node) -> str:
         "",
         '#include "config.h"',
         "",
-        "// In C simulation a memory is filled by WRITE unless MEP_INITIAL asks for its first contents: compiling them",
-        "// takes long for a large network.",
+        "// Contents of the memories after configuration are initialisers for synthesis. C simulation loads the same",
+        "// numbers in the first call: so many constructors would take minutes to compile.",
         "#ifdef __SYNTHESIS__",
-        "#define MEP_INITIAL",
+        "#define MEP_INITIALISERS",
         "#endif",
         "",
     ]
-    body = [*_interface(node), "", *_memories(node), "", *_write(node), *_read(node), *_run(node)]
+    body = [*_interface(node), "", *_memories(node), "", *_loaded(node), "", *_write(node), *_read(node), *_run(node)]
     return "\n".join([*head, declaration(node) + " {", *body, "}", ""])
 
 
@@ -97,7 +97,7 @@ def _memories(node: Node) -> list[str]:
 def _held(what: str, kind: str, count: str) -> list[str]:
     return [
         f"    static {kind} {what}[{count}][LANES]",
-        "#ifdef MEP_INITIAL",
+        "#ifdef MEP_INITIALISERS",
         "        = {",
         f'#include "contents_{what}.inc"',
         "        }",
@@ -105,6 +105,21 @@ def _held(what: str, kind: str, count: str) -> list[str]:
         "        ;",
         f"#pragma HLS ARRAY_RESHAPE variable={what} type=complete dim=2",
     ]
+
+
+def _loaded(node: Node) -> list[str]:
+    held = [(f"weight_{c}", f"coupling_{c}::WORDS") for c in node.couplings]
+    held += [(f"bias_{n}", f"layer_{n}::WORDS") for n in node.layers]
+    lines = [
+        "#ifndef MEP_INITIALISERS",
+        "    static bool loaded = false;",
+        "    if (!loaded) {",
+        "        loaded = true;",
+    ]
+    for what, count in held:
+        lines += [f"        static const double first_{what}[{count}][LANES] = {{", f'#include "contents_{what}.inc"']
+        lines += ["        };", f"        load(first_{what}, {what});"]
+    return [*lines, "    }", "#endif"]
 
 
 def _banks(what: str, layer: int, kind: str) -> list[str]:
