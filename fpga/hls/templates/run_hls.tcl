@@ -4,7 +4,7 @@ set clock_ns $clock
 
 open_project -reset vitis
 set_top $name
-add_files src/$name.cpp -cflags "-std=c++14 -Isrc" -csimflags "-std=c++14 -Isrc -DMEP_INITIAL"
+add_files src/$name.cpp -cflags "-std=c++14 -Isrc"
 add_files -tb tb/bench.cpp -cflags "-std=c++14 -Isrc -Itb"
 add_files -tb tb/jobs.txt
 add_files -tb tb/answers.txt

@@ -108,8 +108,7 @@ def _wrong(pragma: Pragma) -> list[str]:
     rule = RULES.get(directive.upper())
     if rule is None:
         return [f"unknown directive '{directive}'; known: {', '.join(RULES)}"]
-    options = dict[str, str](), list[str]()
-    given, wrong = options
+    given, wrong = dict[str, str](), list[str]()
     for word in filter(None, words):
         key, equals, value = word.partition("=")
         pattern = rule.options.get(key)

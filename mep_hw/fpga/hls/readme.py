@@ -51,14 +51,14 @@ def _port(node: Node, port: str) -> str:
 
 
 def _links(node: Node) -> str:
-    depths = [node.spec.layers[l].units + 1 for here, l in _cuts(node) if here]
+    depths = [node.spec.layers[n].units + 1 for here, n in _cuts(node) if here]
     if not depths:
         return "This node has no links."
     return (
-        f"A frame is a header (bits 15..0 its number in the phase, 17..16 the phase, 31..18 the number of the RUN since\n"
-        f"reset) and the states, TLAST on the last. A node sends a whole frame before it reads one: give the FIFO of a\n"
-        f"link {max(depths)} words or more in each direction, or neighbours may wait for each other for ever. A link that\n"
-        f"stays silent stalls the node; the host has to watch the time."
+        "A frame is a header (bits 15..0 its number in the phase, 17..16 the phase, 31..18 the number of the RUN\n"
+        "since reset, both from 0) and the states, TLAST on the last. A node sends a whole frame before it reads one:\n"
+        f"give the FIFO of a link {max(depths)} words or more in each direction, or neighbours may wait for each\n"
+        "other for ever. A link that stays silent stalls the node; the host has to watch the time."
     )
 
 
@@ -81,10 +81,10 @@ def _format(node: Node) -> list[str]:
         form = spec.weights[c - 1]
         shape = f"{spec.layers[c].units} x {spec.layers[c - 1].units}"
         lines.append(f"| weights into layer {c} | {shape} | {form.bits} bits, {form.fraction} behind the point | |")
-    for l in node.layers:
-        form, sums = spec.layers[l].bias, spec.sums[l - 1]
-        lines.append(f"| biases of layer {l} | {spec.layers[l].units} | {form.bits} bits, {form.fraction} | |")
-        lines.append(f"| sums of layer {l} | | up {sums.up}, down {sums.down}, total {sums.total} bits | proved |")
+    for n in node.layers:
+        form, sums = spec.layers[n].bias, spec.sums[n - 1]
+        lines.append(f"| biases of layer {n} | {spec.layers[n].units} | {form.bits} bits, {form.fraction} | |")
+        lines.append(f"| sums of layer {n} | | up {sums.up}, down {sums.down}, total {sums.total} bits | proved |")
     return lines
 
 

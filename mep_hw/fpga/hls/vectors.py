@@ -111,7 +111,7 @@ def _run(node: Node, values: Values, x: Whole, target: Whole | None, job: int, l
                 links[port].append([header_word(job, phase, step), *flat([state[layer - 1]])])
         free = state if phase == 0 else free
         if flags & (EMIT_FREE, EMIT_PLUS, EMIT_MINUS)[phase]:
-            gives += flat(state[l - 1] for l in node.layers)
+            gives += flat(state[n - 1] for n in node.layers)
         if phase == 0 and flags & EMIT_READOUT and node.has_readout:
             gives += flat([state[-1]])
     takes = taken(node, x[0], None if target is None else target[0])
