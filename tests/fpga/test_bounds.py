@@ -41,7 +41,7 @@ def test_no_partial_sum_leaves_its_width(seed: int, extreme: bool, learning: boo
     random = np.random.default_rng(order)
     tight = proof.sums(spec, values)
     states = [case.x, *fpga_cases.starts(case, order, extreme=bool(order % 2))]
-    for l in range(1, spec.depth + 1):  # noqa: E741
+    for l in range(1, spec.depth + 1):
         terms = [states[l - 1][:, None, :] * values.weights[l - 1]]
         up = _partial(terms[0], random)
         _fits(up, tight[l - 1].up)
@@ -158,7 +158,7 @@ def _bound(spec: Spec, values: Values, x: torch.Tensor, real: list[Reals]) -> Re
     """(rows,), see above."""
     held = [w * form.step for w, form in zip(values.weights, spec.weights, strict=True)]
     seen, errors = [np.abs(x.numpy()), *map(np.abs, real)], list[Reals]()
-    for l in range(1, spec.depth + 1):  # noqa: E741
+    for l in range(1, spec.depth + 1):
         state = spec.layers[l].state
         error = np.full_like(real[l - 1], state.step / 2 + 2.0 ** (spec.step_shift - 1) * state.step)
         error += spec.weights[l - 1].step / 2 * seen[l - 1].sum(1, keepdims=True)

@@ -192,7 +192,7 @@ def _values(spec: Spec, nodes: Sequence[Node], words: Sequence[Whole]) -> Values
             if c in weights and not (weights[c] == part).all():
                 raise MachineError("fpga", f"coupling {c}", rule="differs between its ends", fix="report this")
             weights[c] = part
-        for l in node.layers:  # noqa: E741  # the letter of the formulas
+        for l in node.layers:
             biases[l] = held[at : at + spec.layers[l].units]
             at += biases[l].size
     layers = range(1, spec.depth + 1)
