@@ -193,9 +193,9 @@ def test_headers_are_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.Mon
         (place / "ap_int.h").touch()
     monkeypatch.setenv("XILINX_HLS", str(vitis.parent))
     assert headers.headers() == headers.Headers(vitis, "XILINX_HLS")
-    assert headers.flags(headers.headers()) == ["-isystem", str(vitis)]
+    assert headers.flags(headers.headers())[-2:] == ["-isystem", str(vitis)]
     monkeypatch.setenv(headers.VARIABLE, str(tmp_path))
-    assert headers.headers().source == headers.VARIABLE and len(headers.flags(headers.headers())) == 4
+    assert headers.headers() == headers.Headers(tmp_path, headers.VARIABLE)
     monkeypatch.setenv(headers.VARIABLE, str(tmp_path / "nowhere"))
     with pytest.raises(MachineError, match=r"MEP_HW_AP_TYPES.*has no ap_fixed.h"):
         headers.headers()

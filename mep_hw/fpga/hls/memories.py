@@ -16,6 +16,7 @@ def seen(node: Node) -> range:
 
 
 def memories(node: Node) -> list[str]:
+    """Declarations, all static: contents of weights and biases last from job to job."""
     lines = ["    // what the node holds"]
     for c in node.couplings:
         lines += _held(f"weight_{c}", f"coupling_{c}::weight_t", f"coupling_{c}::WORDS")
@@ -56,6 +57,7 @@ def _held(what: str, kind: str, count: str) -> list[str]:
 
 
 def loaded(node: Node) -> list[str]:
+    """What fills weights and biases before the first job of a C simulation."""
     held = [(f"weight_{c}", f"coupling_{c}::WORDS") for c in node.couplings]
     held += [(f"bias_{n}", f"layer_{n}::WORDS") for n in node.layers]
     lines = [
