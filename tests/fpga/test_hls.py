@@ -106,13 +106,16 @@ def test_odd_formats_and_a_broken_rounding(tmp_path: Path) -> None:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project of a node in the middle, whose bench has been run once."""
     case = fpga_cases.make(4, 4, 4, 2, nodes=CHAIN, learning=True, seed=1)
-    place = tmp_path_factory.mktemp("node")
-    for path, content in project(Node(case.spec, 1), case.values).items():
+    return build(Node(case.spec, 1), case.values, tmp_path_factory.mktemp("node"))
+
+
+def build(node: Node, values: Values, place: Path, *settings: str) -> Path:
+    """Write a project and `make` it, which runs its bench."""
+    for path, content in project(node, values).items():
         file = place / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(str(content))
-    tools.require("make")
-    print(tools.call(["make", f"PYTHON={sys.executable}"], folder=place, timeout_s=300))
+    tools.call([tools.require("make"), f"PYTHON={sys.executable}", *settings], folder=place, timeout_s=300)
     return place
 
 
@@ -159,6 +162,13 @@ def test_the_projects_bench_reports_wrong_frames_and_refuses_wrong_jobs(built: P
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_first_contents_as_initialisers(tmp_path: Path) -> None:
+    """As synthesis sees them; the bench's first job reads them. C simulation loads them otherwise, see `built`."""
+    case = fpga_cases.make(4, 3, seed=1, lanes=2)
+    build(Node(case.spec, 0), case.values, tmp_path, "CXX=g++ -DMEP_INITIALISERS")
+    assert bench(tmp_path).returncode == 0
+
+
 def test_a_project_is_whole() -> None:
     case = fpga_cases.make(4, 4, 4, 2, nodes=CHAIN, learning=True, seed=1)
     files = project(Node(case.spec, 1), case.values)
@@ -169,7 +179,7 @@ def test_a_project_is_whole() -> None:
     assert "| `below_in` | in | frames of node 0: 4 states of layer 1 |" in text and "not run" in text
     assert "$" not in text and not any(len(line) > 120 for line in text.splitlines() if not line.startswith("|"))
     assert not any(str(Path.home()) in str(content) for content in files.values())
-    with pytest.raises(ModelError, match="weights of layer 1"):
+    with pytest.raises(ModelError, match="weights of layer 2"):
         project(Node(case.spec, 0), Values(case.values.weights[1:] * 2, case.values.biases))
 
 
@@ -183,9 +193,9 @@ def test_headers_are_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.Mon
         (place / "ap_int.h").touch()
     monkeypatch.setenv("XILINX_HLS", str(vitis.parent))
     assert headers.headers() == headers.Headers(vitis, "XILINX_HLS")
-    assert headers.flags(headers.headers()) == ["-isystem", str(vitis)]
+    assert headers.flags(headers.headers())[-2:] == ["-isystem", str(vitis)]
     monkeypatch.setenv(headers.VARIABLE, str(tmp_path))
-    assert headers.headers().source == headers.VARIABLE and len(headers.flags(headers.headers())) == 4
+    assert headers.headers() == headers.Headers(tmp_path, headers.VARIABLE)
     monkeypatch.setenv(headers.VARIABLE, str(tmp_path / "nowhere"))
     with pytest.raises(MachineError, match=r"MEP_HW_AP_TYPES.*has no ap_fixed.h"):
         headers.headers()

@@ -25,11 +25,14 @@ def readme(node: Node, bench: Sequence[Words]) -> str:
     """The text of `README.md`."""
     text = (folder("hls") / "templates" / "README.md").read_text(encoding="utf-8")
     spec = node.spec
-    macs = sum(spec.layers[c].units * spec.layers[c - 1].units for c in node.couplings)
+    macs = {c: spec.layers[c].units * spec.layers[c - 1].units for c in node.couplings}
+    once = macs.get(1, 0)
+    sweep = sum(macs.values()) - once
     return Template(text).substitute(
         model=spec.name.replace("|", "/"), index=node.index, count=len(spec.nodes), top=name(node), lanes=spec.lanes,
         layers=_range(node), ports="\n".join(_port(node, port) for port in streams(node)),
-        links=_links(node), formats="\n".join(_format(node)), weights=macs, sweep=macs // spec.lanes,
+        links=_links(node), formats="\n".join(_format(node)), once=once // spec.lanes,
+        sweep=sweep // spec.lanes,
         free=spec.free_steps, nudged=spec.nudged_steps, beta=spec.beta, beta_fraction=spec.beta_fraction,
         learning=_learning(node), jobs=len(bench), takes=_takes(node),
     )  # fmt: skip

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mep_hw.fpga.hls.config import name, registers
+from mep_hw.fpga.hls.config import name
+from mep_hw.fpga.hls.memories import has_links, loaded, memories, seen
 from mep_hw.fpga.node import Node
 
 STREAM = "mep::words_t &"
@@ -58,7 +59,7 @@ def top(node: Node) -> str:
         "#endif",
         "",
     ]
-    body = [*_interface(node), "", *_memories(node), "", *_loaded(node), "", *_write(node), *_read(node), *_run(node)]
+    body = [*_interface(node), "", *memories(node), "", *loaded(node), "", *_write(node), *_read(node), *_run(node)]
     return "\n".join([*head, declaration(node) + " {", *body, "}", ""])
 
 
@@ -67,72 +68,6 @@ def _interface(node: Node) -> list[str]:
     scalars = [port for _, port in SCALARS]
     lines += [f"#pragma HLS INTERFACE mode=s_axilite port={port} bundle=control" for port in [*scalars, "return"]]
     return [*lines, "    using namespace mep;", f"    using namespace {name(node)}_types;"]
-
-
-def _memories(node: Node) -> list[str]:
-    lines = ["    // what the node holds"]
-    for c in node.couplings:
-        lines += _held(f"weight_{c}", f"coupling_{c}::weight_t", f"coupling_{c}::WORDS")
-        lines += [f"#pragma HLS BIND_STORAGE variable=weight_{c} type=ram_2p impl=bram"]
-    for n in node.layers:
-        lines += _held(f"bias_{n}", f"layer_{n}::bias_t", f"layer_{n}::WORDS")
-        lines += [f"#pragma HLS BIND_STORAGE variable=bias_{n} type=ram_2p impl=lutram"]
-    for what, initial in registers(node).items():
-        lines += [f"    static lfsr_t registers_{what}[LANES] = {{{initial}}};"]
-        lines += [f"#pragma HLS ARRAY_PARTITION variable=registers_{what} type=complete dim=1"]
-        lines += [f"#pragma HLS RESET variable=registers_{what}"]
-    lines += ["    static ap_uint<14> job = 0;", "#pragma HLS RESET variable=job", "", "    // states and sums"]
-    for n in _seen(node):
-        lines += _banks(f"state_{n}", n, "state_t")
-        lines += _banks(f"free_{n}", n, "state_t") if n in node.layers else []
-        lines += _banks(f"plus_{n}", n, "state_t") if n and node.spec.learning else []
-    for n in node.layers:
-        lines += _banks(f"up_{n}", n, "up_t")
-        lines += _banks(f"down_{n}", n, "down_t") if n < node.spec.depth else []
-    if node.has_readout:
-        lines += _banks("target", node.last, "state_t")
-    return lines
-
-
-def _held(what: str, kind: str, count: str) -> list[str]:
-    return [
-        f"    static {kind} {what}[{count}][LANES]",
-        "#ifdef MEP_INITIALISERS",
-        "        = {",
-        f'#include "contents_{what}.inc"',
-        "        }",
-        "#endif",
-        "        ;",
-        f"#pragma HLS ARRAY_RESHAPE variable={what} type=complete dim=2",
-    ]
-
-
-def _loaded(node: Node) -> list[str]:
-    held = [(f"weight_{c}", f"coupling_{c}::WORDS") for c in node.couplings]
-    held += [(f"bias_{n}", f"layer_{n}::WORDS") for n in node.layers]
-    lines = [
-        "#ifndef MEP_INITIALISERS",
-        "    static bool loaded = false;",
-        "    if (!loaded) {",
-        "        loaded = true;",
-    ]
-    for what, count in held:
-        lines += [f"        static const double first_{what}[{count}][LANES] = {{", f'#include "contents_{what}.inc"']
-        lines += ["        };", f"        load(first_{what}, {what});"]
-    return [*lines, "    }", "#endif"]
-
-
-def _banks(what: str, layer: int, kind: str) -> list[str]:
-    return [
-        f"    static layer_{layer}::{kind} {what}[layer_{layer}::WORDS][LANES];",
-        f"#pragma HLS ARRAY_PARTITION variable={what} type=complete dim=2",
-        f"#pragma HLS BIND_STORAGE variable={what} type=ram_2p impl=lutram",
-    ]
-
-
-def _seen(node: Node) -> range:
-    """Layers whose states the node has: its own, and one on either side."""
-    return range(node.first - 1, min(node.last + 1, node.spec.depth) + 1)
 
 
 def _write(node: Node) -> list[str]:
@@ -192,7 +127,7 @@ def _run(node: Node) -> list[str]:
     ]
     if node.spec.learning is not None:
         lines += ["    if (status == DONE && (flags & LEARN) != 0) {", *_learning(node), "    }"]
-    return [*lines, "    job++;", "    return status;"]
+    return [*lines, *(["    job++;"] if has_links(node) else []), "    return status;"]
 
 
 def _counted(flag: str, units: str) -> list[str]:
@@ -271,12 +206,12 @@ def _end(node: Node) -> list[str]:
 
     own = list(node.layers)
     kept = [f"    copy<layer_{n}, layer_{n}::state_t>(state_{n}, free_{n});" for n in own]
-    lines = ["        if (status != DONE) {", "            break;", "        }"] if len(streams(node)) > 2 else []
+    lines = ["        if (status != DONE) {", "            break;", "        }"] if has_links(node) else []
     lines += _deep(2, ["if (phase == FREE) {", *kept, "}"])
     lines += emitted("FREE", "EMIT_FREE", own, 2)
     lines += emitted("FREE", "EMIT_READOUT", [node.last], 2) if node.has_readout else []
     if node.spec.learning is not None:
-        plus = [f"    copy<layer_{n}, layer_{n}::state_t>(state_{n}, plus_{n});" for n in _seen(node) if n]
+        plus = [f"    copy<layer_{n}, layer_{n}::state_t>(state_{n}, plus_{n});" for n in seen(node) if n]
         lines += _deep(2, ["if (phase == PLUS) {", *plus, "}"])
     return [*lines, *emitted("PLUS", "EMIT_PLUS", own, 2), *emitted("MINUS", "EMIT_MINUS", own, 2)]
 
