@@ -10,7 +10,7 @@
 
 struct Settings {
     uint64_t seed = 1, latency = 1, jitter = 0, stalls = 0, limit = 100000000;
-    int64_t drop_link = -1, drop_frame = -1;  // link i is between nodes i and i + 1; upward frames are counted
+    int64_t drop_link = -1, drop_frame = 0, drop_count = 0;  // link i: nodes i and i + 1; its upward frames are counted
 };
 
 struct Beat {
@@ -45,7 +45,13 @@ class Cluster {
     Cluster(std::vector<Node *> given, Settings with) : nodes(given), set(with), random(with.seed * 2 + 1) {
         host_in.resize(nodes.size()), host_out.resize(nodes.size()), links.resize(nodes.size());
         sinks.resize(3 * nodes.size());
-        for (auto node : nodes) *node->reset_n = 0;
+        for (auto node : nodes) {
+            for (auto pin : {node->reset_n, node->awaddr, node->awvalid, node->wvalid, node->bready, node->araddr,
+                             node->arvalid, node->rready})
+                *pin = 0;
+            for (auto in : {&node->host_in, &node->below_in, &node->above_in}) *in->valid = *in->last = 0;
+            for (auto out : {&node->host_out, &node->below_out, &node->above_out}) *out->ready = 0;
+        }
         for (int n = 0; n < 64; n++)
             for (int level = 0; level < 2; level++)
                 for (auto node : nodes) *node->clock = level, node->eval();
@@ -97,7 +103,8 @@ class Cluster {
             if (taken(node.below_out, sinks[3 * n + 1], beat) && n > 0) links[n - 1].down.beats.push_back(beat);
             if (taken(node.above_out, sinks[3 * n + 2], beat)) {
                 Link &link = links[n];
-                bool dropped = int64_t(n) == set.drop_link && link.frames == set.drop_frame;
+                bool dropped = int64_t(n) == set.drop_link && link.frames >= set.drop_frame &&
+                               link.frames < set.drop_frame + set.drop_count;
                 if (!dropped) link.up.beats.push_back(beat);
                 if (beat.last) link.frames++;
             }

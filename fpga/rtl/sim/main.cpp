@@ -2,7 +2,7 @@
 //   in   of every job, of every node: CTRL, count, that many beats of its host
 //   out  of every job, of every node: STATUS, ERROR, CYCLES, STATIC, SETTLE, BUSY, count, that many beats; TLAST must be
 //        on the last of them alone
-// Arguments name=value: seed, latency, jitter, stalls, limit, drop_link, drop_frame, and registers beta, timeout.
+// Arguments name=value: seed, latency, jitter, stalls, limit, drop_link, drop_frame, drop_count, and registers beta, timeout.
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -61,6 +61,7 @@ int main(int argc, char **argv) {
         else if (name == "limit") set.limit = value;
         else if (name == "drop_link") set.drop_link = value;
         else if (name == "drop_frame") set.drop_frame = value;
+        else if (name == "drop_count") set.drop_count = value;
         else registers[name] = value;
     }
     Verilated::randReset(2);  // nothing may depend on what memories hold before they are written

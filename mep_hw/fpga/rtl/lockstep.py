@@ -41,7 +41,7 @@ class Links:
         latency: cycles from the end that sends to the end that takes, at least 1.
         jitter: further cycles of a beat, at most, drawn at random; beats stay in their order.
         stalls: share of cycles in which an end of a stream pauses, in 1/256; of host streams too.
-        drop: (link, frame): upward frame number `frame` (all phases counted on) of link i between nodes i and i + 1.
+        drop: (i, first, count): upward frames that the link between nodes i and i + 1 loses; all phases count on.
         timeout: cycles that a node waits for a frame; None: what its configuration says.
         limit: cycles after which the simulation gives up.
     """
@@ -50,9 +50,9 @@ class Links:
     jitter: int = 0
     stalls: int = 0
     seed: int = 1
-    drop: tuple[int, int] | None = None
+    drop: tuple[int, int, int] | None = None
     timeout: int | None = None
-    limit: int = 1_000_000_000
+    limit: int = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def simulate(
             words += [order.operation | order.flags << 8, given.size, *given.tolist()]
     settings = {name: getattr(links, name) for name in ("latency", "jitter", "stalls", "seed", "limit")}
     if links.drop is not None:
-        settings |= {"drop_link": links.drop[0], "drop_frame": links.drop[1]}
+        settings |= dict(zip(("drop_link", "drop_frame", "drop_count"), links.drop, strict=True))
     if links.timeout is not None:
         settings["timeout"] = links.timeout
     given = (np.array(words, dtype=np.int64) & 0xFFFFFFFF).astype("<u4").tobytes()
