@@ -34,11 +34,9 @@ def plot_cluster(table: dict[str, Any], path: Path) -> None:
     steps, distance, cosine = axes[1]
     for name, color in COLORS.items():
         rows = _of(table, counts[-1], name)
-        at = [r["latency"] for r in rows]
-        steps.fill_between(
-            at, [r["steps_least"] for r in rows], [r["steps_most"] for r in rows], color=color, alpha=0.15
-        )
-        steps.plot(at, [r["steps_least"] for r in rows], "o-", color=color)
+        at, least, most = ([r[key] for r in rows] for key in ("latency", "steps_least", "steps_most"))
+        steps.plot(at, least, "o-", color=color)
+        steps.plot(at, most, "--", color=color)
         distance.plot(at, [r["distance"] for r in rows], "o-", color=color)
         if name != "synchronous":  # is compared with itself
             cosine.plot(at, [1 - r["cosine"] for r in rows], "o-", color=color)
