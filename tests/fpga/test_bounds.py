@@ -80,6 +80,10 @@ def test_a_free_state_is_close_to_equilibrium(
     if not _stands_still(spec, values, x, found):
         assert k == 0  # full steps may swap two states for ever, half ones settle these couplings
         return
+    slack = 2.0 ** (k - 1) * formats.state.step
+    for layer, drive, s in zip(spec.layers[1:], _drives(spec, values, x, found), found, strict=True):
+        ends, held = (layer.low * layer.state.step, layer.high * layer.state.step), s * layer.state.step
+        assert (np.clip(drive - slack, *ends) <= held).all() and (held <= np.clip(drive + slack, *ends)).all()
     distance = _distance(spec, found, real)
     assert (distance <= _bound(spec, values, x, real)).all()
 
@@ -145,6 +149,17 @@ def _equilibrium(model: Model, x: torch.Tensor, backend: str) -> list[Reals]:
 def _stands_still(spec: Spec, values: Values, x: torch.Tensor, found: oracle.States) -> bool:
     after = oracle.settle(spec, values, whole_inputs(spec, x), found, 1)
     return all((a == b).all() for a, b in zip(after, found, strict=True))
+
+
+def _drives(spec: Spec, values: Values, x: torch.Tensor, found: oracle.States) -> list[Reals]:
+    """D(s) of every layer (rows, units), in real numbers from the rounded ones."""
+    weights = [w * form.step for w, form in zip(values.weights, spec.weights, strict=True)]
+    state = [s * layer.state.step for s, layer in zip([whole_inputs(spec, x), *found], spec.layers, strict=True)]
+    drives: list[Reals] = []
+    for l in range(1, spec.depth + 1):  # noqa: E741
+        drive = values.biases[l - 1] * spec.layers[l].state.step + state[l - 1] @ weights[l - 1].T
+        drives.append(drive + (state[l + 1] @ weights[l] if l < spec.depth else 0.0))
+    return drives
 
 
 def _distance(spec: Spec, found: oracle.States, real: list[Reals]) -> Reals:
