@@ -51,7 +51,10 @@ def fixed_point(case: Case, sign: int) -> list[Reals]:
     fine = [2.0**-layer.state.fraction for layer in spec.layers]
     weights = [w * 2.0**-form.fraction for w, form in zip(values.weights, spec.weights, strict=True)]
     biases = [b * fine[n] for n, b in enumerate(values.biases, start=1)]
-    state: list[Reals] = [case.x * fine[0], *(np.zeros((len(case.x), layer.units)) for layer in spec.layers[1:])]
+    state: list[Reals] = [
+        np.asarray(case.x * fine[0], dtype=np.float64),
+        *(np.zeros((len(case.x), layer.units)) for layer in spec.layers[1:]),
+    ]
     beta = sign * spec.beta * 2.0**-spec.beta_fraction
     for _ in range(3000):
         new: list[Reals] = [state[0]]

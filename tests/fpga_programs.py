@@ -1,4 +1,4 @@
-"""Outside programs that tests of the FPGA tools need."""
+"""Outside programs, and headers, that tests of the FPGA tools need."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ import os
 import pytest
 
 from mep_hw.fpga import tools
+from mep_hw.fpga.hls.headers import headers
+
+HEADERS = "ap_fixed.h"
 
 
-def need(program: str) -> None:
-    """Skip a test where the program is missing; under .ci/run the test fails instead."""
-    if tools.found(program) is None:
-        package = tools.PACKAGES.get(program, program)
-        if os.environ.get("MEP_HW_CI"):
-            pytest.fail(f"the checks of .ci/run need {program}: install {package}")
-        pytest.skip(f"needs {program}: install {package}; .ci/run never skips")
+def need(*programs: str) -> None:
+    """Skip a test where one of them is missing; under .ci/run the test fails instead."""
+    for program in programs:
+        try:
+            if program == HEADERS:
+                headers()
+            else:
+                tools.require(program)
+        except tools.Missing as error:
+            if os.environ.get("MEP_HW_CI"):
+                pytest.fail(f"the checks of .ci/run need it: {error}")
+            pytest.skip(f"{error}; .ci/run never skips")

@@ -40,6 +40,7 @@ from mep_hw.cards import (
     transfer,
 )
 from mep_hw.cards.blocks import Block
+from mep_hw.cards.fpga import FpgaOptions
 from mep_hw.cli.options import TrainOptions
 from mep_hw.conformance import CHECKS
 from mep_hw.estimator import NAMES as ESTIMATORS
@@ -192,6 +193,7 @@ CARDS = (BackendCard, DeviceCard, Compute, GpuOptions, TrainingDefaults, Conform
 EXTRA = [block for module in (array, circuit, registers, transfer) for block in blocks_of(module)]
 FIELDS: list[tuple[str, type[BaseModel]]] = [
     *(("cards.md", block) for block in (*CARDS, *EXTRA)),
+    ("cards.md", FpgaOptions),
     *(("models.md", block) for block in (ModelSpec, LayerSpec, ConvSpec, PoolSpec, BoxSpec, SkipSpec)),
     ("settling.md", SettleOptions),
     *(("loihi-mapping.md", block) for block in (Chip, Limit, SynapseMemory, Energies)),

@@ -84,9 +84,14 @@ def fits_until_it_does_not(_model: float, _hidden: float, _out: float, synapses:
     return synapses == 784 * 256 + 2 * 2560 and cores == 4
 
 
+def learned_on_chip(accuracy: float, updates: float, equal: float, compared: float) -> bool:
+    return accuracy > 0.8 and updates == 2 * 1437 and equal == compared == 3 * 40 * 34
+
+
 # Per script: the last lines to look at, by how they begin, and what their numbers must fulfil together.
 BARS: dict[str, tuple[list[str], Callable[..., bool]]] = {
     "loihi_map.py": (["784-256-10: "], fits_until_it_does_not),
+    "fpga_chip.py": (["learned on the chip: ", "states equal "], learned_on_chip),
     "crossbar.py": (["on cells: ", "cost: "], trains_on_cells),
     "schedule.py": (["error of row: "], executed_as_expected),
     "train_digits.py": (["trained "], trained_beats_frozen),

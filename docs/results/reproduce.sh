@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every figure in docs/results and in the README. Hours on two cores; name a part to run only that.
 #   docs/results/reproduce.sh \
-#     [digits|gradients|speed|rules|crossbar|loihi|events|nonidealities|programming|spiking|wires|nir|mnist]
+#     [digits|gradients|speed|rules|crossbar|loihi|fpga|events|nonidealities|programming|spiking|wires|nir|mnist]
 set -euo pipefail
 cd "$(dirname "$0")"
 part=${1:-all}
@@ -36,6 +36,10 @@ if [ "$part" = all ] || [ "$part" = loihi ]; then # needs MEP_HW_DATA, and Lava:
   mep-hw study accuracy --config loihi/digits.yaml --out loihi
   mep-hw study accuracy --config loihi/mnist.yaml --seeds 0 --out loihi
   (cd ../.. && mep-hw study accuracy --config docs/results/loihi/digits-lava.yaml --seeds 0 --out docs/results/loihi)
+fi
+if [ "$part" = all ] || [ "$part" = fpga ]; then # needs g++
+  mep-hw study accuracy --config fpga/digits.yaml --out fpga
+  (cd ../.. && mep-hw study accuracy --config docs/results/fpga/digits-chip.yaml --out docs/results/fpga)
 fi
 if [ "$part" = all ] || [ "$part" = events ]; then # goes on where it was cut off
   mep-hw study events --out events

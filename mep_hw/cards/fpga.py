@@ -23,7 +23,7 @@ class FpgaOptions(Block):
     state_fraction: int = Field(ge=2, le=26, description="bits of them behind the binary point; those of biases, too")
     input_bits: int = Field(ge=2, le=27, description="bits of an input, 2 to 27")
     input_fraction: int = Field(ge=0, le=26, description="bits of them behind the binary point")
-    bias_bits: int = Field(ge=2, le=32, description="bits of a bias")
+    bias_bits: int = Field(ge=2, le=24, description="bits of a bias, 2 to 24")
     beta_fraction: int = Field(ge=0, le=16, description="bits of the nudging strength behind the binary point")
     lanes: int | None = Field(
         default=None, ge=1, le=1024, description="weights that are read at once; null: the largest number up to 16 "

@@ -1,11 +1,13 @@
-"""What every machine of whole numbers asks of its card: fixed numbers of steps, and steps that are shifts."""
+"""What machines of whole numbers ask of a card: a fixed number of steps that are shifts, and nudges that suit them."""
 
 from __future__ import annotations
 
 import math
 
+from torch import Tensor
+
 from mep_hw.cards.schema import BackendCard
-from mep_hw.errors import CardError
+from mep_hw.errors import CapabilityError, CardError
 
 
 def require_fixed_steps(card: BackendCard) -> None:
@@ -44,6 +46,19 @@ def require_shifts(card: BackendCard) -> None:
     if registers.step_by == "weight" and not is_power_of_two(registers.step):
         rule, fix = "must be a power of two", "set registers.step_by to largest"
         raise CardError(card.origin, "registers.step", registers.step, rule=rule, fix=fix)
+
+
+def require_stable(card: BackendCard, beta: Tensor) -> None:
+    """Refuse strengths by which a step takes the read-out further beyond its target than it was before it.
+
+    Raises:
+        CapabilityError: names the strongest.
+    """
+    step = card.settle.euler_step or 1.0
+    highest = 2 / step - 1
+    if len(beta) and not float(beta.max()) < highest:
+        rule, fix = f"must be below {highest:g} in steps of {step:g}, or the read-out swings", "take a smaller beta"
+        raise CapabilityError(f"backend {card.name}", "beta", float(beta.max()), rule=rule, fix=fix)
 
 
 def step_shift(card: BackendCard) -> int:

@@ -32,6 +32,7 @@ def root() -> None:
 for _kind in ("hls", "rtl"):
     export.command(_kind, epilog=export_fpga.EPILOG.format(kind=_kind))(export_fpga.command(_kind))
 
+
 @export.command("nir")
 def nir(
     model: Annotated[str, typer.Argument(help="Checkpoint, NIR file, YAML file or layer sizes.", show_default=False)],

@@ -31,9 +31,7 @@ mep-hw export {kind} runs/a/checkpoint.safetensors --out build/
 
 mep-hw export {kind} 64-24-10 --out build/ --nodes 2 --lanes 8 --learn --json"""
 
-Subject = Annotated[
-    str, typer.Argument(help="Checkpoint, NIR file, YAML file or layer sizes.", show_default=False)
-]
+Subject = Annotated[str, typer.Argument(help="Checkpoint, NIR file, YAML file or layer sizes.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder to write; new, or empty.", show_default=False)]
 Nodes = Annotated[int, typer.Option(min=1, help="Boards that share the layers.")]
 Lanes = Annotated[
@@ -81,7 +79,9 @@ def command(kind: Kind) -> Callable[..., None]:
             settle=native.settle if tools.found("g++") else oracle.settle,
             tell=_silent if as_json else output.tell,
         )  # fmt: skip
-        spec, values = _specified(subject, found, phases, nodes, lanes, _halvings(lr, beta) if learn else None, sum_bits)
+        spec, values = _specified(
+            subject, found, phases, nodes, lanes, _halvings(lr, beta) if learn else None, sum_bits
+        )
         chosen = found.as_dict() | {"data": data}
         files = assemble.files_of(spec, values, kind, {"model": subject.name, "formats": chosen})
         folder.write(out, files)

@@ -1,10 +1,10 @@
 """All files of an export: for every node a project, and above them what they share.
 
-    spec.json, values.safetensors   from which everything else can be made again
-    export.json                     what was asked for, and how the formats were found
-    README.md                       where to begin
-    node0/, node1/ ...              one project each, see `mep_hw.fpga.hls` and `mep_hw.fpga.rtl`
-    cluster.json, ...               with several nodes, see `mep_hw.fpga.cluster`
+spec.json, values.safetensors   from which everything else can be made again
+export.json                     what was asked for, and how the formats were found
+README.md                       where to begin
+node0/, node1/ ...              one project each, see `mep_hw.fpga.hls` and `mep_hw.fpga.rtl`
+cluster.json, ...               with several nodes, see `mep_hw.fpga.cluster`
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ check of its own, and the folder's test benches are run as a user would run them
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -51,7 +50,9 @@ def verify(path: Path, *, synthesis: bool = False) -> Iterator[Check]:
     if kind == "rtl" and synthesis:
         for index in range(len(spec.nodes)):
             for family in FAMILIES:
-                yield attempted(f"synthesis of node{index}, {family}", partial(_synthesis, path / f"node{index}", family))
+                yield attempted(
+                    f"synthesis of node{index}, {family}", partial(_synthesis, path / f"node{index}", family)
+                )
 
 
 def _of_hls(path: Path, spec: Spec, values: Values, wanted: Samples) -> Iterator[Check]:

@@ -159,7 +159,7 @@ class Part:
         """
         spec, rows = self.spec, len(up)
         states = tuple(np.array(s, dtype=np.int64, order="C") for s in start)
-        for l, state in zip(self.layers, states, strict=True):  # noqa: E741  # the letter of the formulas
+        for l, state in zip(self.layers, states, strict=True):
             _within(spec, l, state)
         if beta is not None:
             if len(beta) and int(np.abs(beta).max()) > spec.beta:

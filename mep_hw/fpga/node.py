@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 from mep_hw.fpga.spec import Spec, Values, Whole
 
-WRITE, READ, RUN = range(3)  # operations
+WRITE, READ, RUN = 1, 2, 3  # operations
 NUDGE, LEARN, EMIT_FREE, EMIT_READOUT, EMIT_PLUS, EMIT_MINUS = (1 << bit for bit in range(6))  # flags of RUN
 PHASES = ("free", "plus", "minus")
 

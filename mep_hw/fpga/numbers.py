@@ -24,7 +24,7 @@ def whole_inputs(spec: Spec, inputs: Tensor) -> Whole:
         DataError: an input beyond the range of the layer.
     """
     layer = spec.layers[0]
-    return _within(reals(inputs).reshape(len(inputs), -1), layer.state, layer.low, layer.high, "inputs")
+    return _within(reals(inputs.flatten(1)), layer.state, layer.low, layer.high, "inputs")
 
 
 def whole_targets(spec: Spec, targets: Tensor) -> Whole:
@@ -41,7 +41,7 @@ def whole_states(spec: Spec, state: Sequence[Tensor]) -> tuple[Whole, ...]:
     """States of layers 1 to L, (rows, ...), to the nearest that each layer can have."""
     found = list[Whole]()
     for layer, value in zip(spec.layers[1:], state, strict=True):
-        whole = np.floor(reals(value).reshape(len(value), -1) * 2.0**layer.state.fraction + 0.5)
+        whole = np.floor(reals(value.flatten(1)) * 2.0**layer.state.fraction + 0.5)
         found.append(np.clip(whole, layer.low, layer.high).astype(np.int64))
     return tuple(found)
 

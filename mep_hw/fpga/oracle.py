@@ -114,7 +114,7 @@ def _stepped(
     spec: Spec, values: Values, static: Whole, state: States, beta: Whole | None, target: Whole | None
 ) -> States:
     new: list[Whole] = []
-    for l in range(1, spec.depth + 1):  # noqa: E741  # the letter of the formulas
+    for l in range(1, spec.depth + 1):
         layer, own = spec.layers[l], state[l - 1]
         bias_shift, up_shift, down_shift = spec.shifts(l)
         total = values.biases[l - 1] << bias_shift

@@ -119,7 +119,7 @@ def dequantised(spec: Spec, values: Values) -> Model:
     described.append({"dense": spec.layers[-1].units})
     description = {"input": [spec.layers[0].units], "layers": described, "cost": "squared_error"}
     model = Model(specs.parse(description, spec.name), dtype=torch.float64)
-    for l, bias in enumerate(model.biases, start=1):  # noqa: E741  # the letter of the formulas
+    for l, bias in enumerate(model.biases, start=1):
         assert bias is not None  # layers have one unless told otherwise
         model.weights[l - 1].copy_(torch.from_numpy(values.weights[l - 1] * spec.weights[l - 1].step))
         bias.copy_(torch.from_numpy(values.biases[l - 1] * spec.layers[l].state.step))

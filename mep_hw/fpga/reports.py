@@ -131,7 +131,9 @@ def synthesis(path: Path) -> Synthesis:
 
     def resources(where: str) -> Resources:
         def one(*names: str) -> int | None:
-            return next((n for n in (_whole(text(f"AreaEstimates/{where}/{name}")) for name in names) if n is not None), None)
+            return next(
+                (n for n in (_whole(text(f"AreaEstimates/{where}/{name}")) for name in names) if n is not None), None
+            )
 
         return Resources(one("LUT"), one("FF"), one("DSP", "DSP48E"), one("BRAM_18K"), one("URAM"))
 
@@ -175,7 +177,11 @@ def utilization(path: Path) -> Utilization:
         raise _broken(path, "has no row of LUTs")
     tiles = used.get("Block RAM Tile")
     found = Resources(
-        lut, one("CLB Registers", "Slice Registers"), one("DSPs"), None if tiles is None else round(2 * tiles), one("URAM")
+        lut,
+        one("CLB Registers", "Slice Registers"),
+        one("DSPs"),
+        None if tiles is None else round(2 * tiles),
+        one("URAM"),
     )
     return Utilization(_field(text, "Tool Version"), _field(text, "Device"), _field(text, "Design State"), found)
 

@@ -22,6 +22,9 @@ def required(card: BackendCard) -> FpgaOptions:
     if card.registers is None:
         rule, fix = "this substrate holds weights in whole steps", "copy it from backends/fpga/card.yaml"
         raise CardError(card.origin, "registers", None, rule=rule, fix=fix)
+    if card.compute.torch_device != "cpu":
+        rule, fix = "must be cpu, where the executable runs", "set it to cpu"
+        raise CardError(card.origin, "compute.torch_device", card.compute.torch_device, rule=rule, fix=fix)
     require_fixed_steps(card)
     require_shifts(card)
     if step_shift(card) > MOST_SHIFT:

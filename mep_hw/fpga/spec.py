@@ -189,7 +189,7 @@ class Values:
 
     def check(self, spec: Spec) -> None:
         """Raises ModelError for arrays of another shape, or with numbers beyond their formats."""
-        for l in range(1, spec.depth + 1):  # noqa: E741  # the letter of the formulas
+        for l in range(1, spec.depth + 1):
             shape = spec.layers[l].units, spec.layers[l - 1].units
             _require(f"weights of layer {l}", self.weights[l - 1], shape, spec.weights[l - 1])
             _require(f"biases of layer {l}", self.biases[l - 1], shape[:1], spec.layers[l].bias)

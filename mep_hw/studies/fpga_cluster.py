@@ -40,9 +40,9 @@ WAYS: dict[str, Callable[[int], Timing]] = {
 def cluster_links(tell: Callable[[str], None]) -> dict[str, Any]:
     """Table with `settings`, `certificate` and `rows`; `tell` hears of each row.
 
-    A row's `cycles_*` and `steps_*` are means over samples; `distance` of the free phase's end from the fixed point, the
-    largest of a unit in units of the states, and `of_bound`, the largest in parts of the certificate's bound; `cosine`
-    of the difference of both nudged phases with that of the synchronous mode, the lowest of a layer.
+    A row's `cycles_*` and `steps_*` are means over samples; `distance` of the free phase's end from the fixed point,
+    the largest of a unit in units of the states, and `of_bound`, the largest in parts of the certificate's bound;
+    `cosine` of the difference of both nudged phases with that of the synchronous mode, the lowest of a layer.
     """
     spec, values, x, y = subject()
     certificate = certify(spec, values)
@@ -135,8 +135,8 @@ def _row(
         "steps_least": float(np.mean([min(phase.steps) for phase in free])),
         "steps_most": float(np.mean([max(phase.steps) for phase in free])),
         "at_rest": all(phase.still for phases in trace.phases for phase in phases),
-        "distance": float(max(part.max() for part in left)), "of_bound": float(max(shares)), "cosine": _cosine(job, wanted),
-        "frames": trace.sent, "lost": trace.lost, "left_out": trace.left_out,
+        "distance": float(max(part.max() for part in left)), "of_bound": float(max(shares)),
+        "cosine": _cosine(job, wanted), "frames": trace.sent, "lost": trace.lost, "left_out": trace.left_out,
     }  # fmt: skip
 
 
@@ -153,12 +153,10 @@ def _fixed(spec: Spec, values: Values, x: Whole) -> list[np.ndarray[Any, np.dtyp
     weights = [w * 2.0**-form.fraction for w, form in zip(values.weights, spec.weights, strict=True)]
     state: list[np.ndarray[Any, np.dtype[np.float64]]] = [np.zeros((len(x), n)) for n in UNITS[1:]]
     for _ in range(500):
-        chain = [x.astype(np.float64), *state]
-        state = [
-            np.clip(
-                values.biases[n] + chain[n] @ weights[n].T + (state[n + 1] @ weights[n + 1] if n + 1 < len(state) else 0),
-                spec.layers[n + 1].low, spec.layers[n + 1].high,
-            )
-            for n in range(len(state))
-        ]  # fmt: skip
+        chain, drives = [x.astype(np.float64), *state], [b.astype(np.float64) for b in values.biases]
+        for n in range(len(state)):
+            drives[n] = drives[n] + chain[n] @ weights[n].T
+            if n + 1 < len(state):
+                drives[n] = drives[n] + state[n + 1] @ weights[n + 1]
+        state = [np.clip(d, layer.low, layer.high) for d, layer in zip(drives, spec.layers[1:], strict=True)]
     return state

@@ -19,33 +19,32 @@ COLUMNS = ("nodes", "links", "latency", "cycles free", "cycles nudged", "steps",
 
 
 def plot_cluster(table: dict[str, Any], path: Path) -> None:
-    """Cycles of a free phase for each number of nodes, and steps, distance and cosine for the largest."""
+    """Cycles of a free phase for up to three numbers of nodes, and steps, distance and cosine for the largest."""
     from matplotlib.figure import Figure  # slow to import, and not needed for the numbers
 
     counts = sorted({row["nodes"] for row in table["rows"]})
-    figure = Figure(figsize=(4.6 * len(counts), 8), layout="constrained")
-    axes = figure.subplots(2, len(counts), squeeze=False)
-    for panel, nodes in zip(axes[0], counts, strict=True):
+    figure = Figure(figsize=(14, 8), layout="constrained")
+    axes = figure.subplots(2, 3)
+    for panel, nodes in zip(axes[0], counts, strict=False):
         for name, color in COLORS.items():
             rows = _of(table, nodes, name)
             panel.plot([r["latency"] for r in rows], [r["cycles_free"] for r in rows], "o-", color=color, label=name)
         panel.set(yscale="log", ylabel="cycles of a free phase (model)", title=f"{nodes} nodes")
     axes[0][0].legend(fontsize=8)
-    steps, distance, cosine = axes[1][:3]
+    steps, distance, cosine = axes[1]
     for name, color in COLORS.items():
         rows = _of(table, counts[-1], name)
-        at = [r["latency"] for r in rows]
-        steps.fill_between(
-            at, [r["steps_least"] for r in rows], [r["steps_most"] for r in rows], color=color, alpha=0.15
-        )
-        steps.plot(at, [r["steps_least"] for r in rows], "o-", color=color)
+        at, least, most = ([r[key] for r in rows] for key in ("latency", "steps_least", "steps_most"))
+        steps.plot(at, least, "o-", color=color)
+        steps.plot(at, most, "--", color=color)
         distance.plot(at, [r["distance"] for r in rows], "o-", color=color)
-        cosine.plot(at, [r["cosine"] for r in rows], "o-", color=color)
+        if name != "synchronous":  # is compared with itself
+            cosine.plot(at, [1 - r["cosine"] for r in rows], "o-", color=color)
     last = f"{counts[-1]} nodes"
-    steps.set(yscale="log", ylabel="steps of a free phase", title=f"{last}: slowest node (line) to fastest")
-    distance.set(ylabel="units in the last place", title=f"{last}: free state from its fixed point, worst unit")
-    distance.set_ylim(bottom=0)
-    cosine.set(ylabel="cosine, lowest of a layer", title=f"{last}: s+ - s- against the synchronous mode")
+    steps.set(yscale="log", ylabel="steps of a free phase", title=f"{last}: slowest node, fastest dashed")
+    distance.set(ylabel="units in the last place", title=f"{last}: worst unit from the fixed point")
+    distance.set_ylim(0, 1.2 * max(r["distance"] for r in table["rows"]))
+    cosine.set(yscale="log", ylabel="1 - cosine, worst layer", title=f"{last}: s+ - s- against synchronous")
     for panel in axes.flat:
         panel.set(xscale="log", xlabel="latency (cycles)")
         panel.grid(alpha=0.3)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mep_hw.activation import Box
 from mep_hw.cards.schema import BackendCard, DeviceCard
-from mep_hw.cards.whole import step_shift
+from mep_hw.cards.whole import require_stable, step_shift
 from mep_hw.errors import CapabilityError
 from mep_hw.fpga import tools
 from mep_hw.fpga.card_formats import card_formats
@@ -34,7 +34,7 @@ from mep_hw.fpga.spec import Spec, Values, Whole
 from mep_hw.fpga.supported import require_supported
 from mep_hw.model import Model
 from mep_hw.schedule import Cost, Schedule
-from mep_hw.state import Nudge, Settled, State
+from mep_hw.state import Nudge, Settled, State, copies
 from mep_hw.substrates.digital import Digital
 
 
@@ -94,8 +94,8 @@ class Fpga(Digital):
             return self._part.settle(self.values.weights, self.values.biases, given, states, count, beta, target)
 
         if self.record_energy:
-            trace, x = list[Tensor](), _tensor_copies(inputs, rows)
-            pull = None if nudge is None else Nudge(nudge.beta, _tensor_copies(nudge.target, rows))
+            trace, x = list[Tensor](), copies(inputs, rows)
+            pull = None if nudge is None else Nudge(nudge.beta, copies(nudge.target, rows))
             earlier = found = begin
             for _ in range(steps):
                 earlier, found = found, run(found, 1)
@@ -122,6 +122,7 @@ class Fpga(Digital):
         biases = [halvings(beta, rate, f"bias_lr of layer {n}") for n, rate in enumerate(bias_lr, start=1)]
         self.halvings = weights, biases
         self._place(beta)
+        self._read_back()  # biases, which the host has kept finer until now
         self.on_chip = on_chip = OnChip(self.spec, [c + 1 for c in couplings], layers)
         strengths = torch.tensor([beta, -beta], dtype=torch.float64)
 
@@ -226,13 +227,10 @@ class Fpga(Digital):
         strongest = float(values.abs().max()) if len(values) else 0.0
         if strongest == 0:
             return np.zeros(len(values), dtype=np.int64)
-        step = self.backend.settle.euler_step or 1.0
-        highest = 2 / step - 1
-        if not float(values.max()) < highest:
-            rule, fix = f"must be below {highest:g} in steps of {step:g}, or the read-out swings", "take a smaller beta"
-            raise CapabilityError(f"backend {self.backend.name}", "beta", float(values.max()), rule=rule, fix=fix)
+        require_stable(self.backend, values)
         for value in values.abs().unique().tolist():
-            whole_beta(value, self.spec.beta_fraction)
+            if value:
+                whole_beta(value, self.spec.beta_fraction)
         if strongest * 2**self.spec.beta_fraction > self.spec.beta:
             self._place(strongest)
         return (values * 2**self.spec.beta_fraction).round().to(torch.int64).numpy()
@@ -251,7 +249,3 @@ class Fpga(Digital):
 
 def _copies(batch: Whole, rows: int) -> Whole:
     return batch if len(batch) == rows else np.tile(batch, (rows // len(batch), 1))
-
-
-def _tensor_copies(batch: Tensor, rows: int) -> Tensor:
-    return batch if len(batch) == rows else batch.repeat(rows // len(batch), 1)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mep_hw.activation import Box
 from mep_hw.cards.schema import BackendCard, DeviceCard
-from mep_hw.cards.whole import step_shift
+from mep_hw.cards.whole import require_stable, step_shift
 from mep_hw.errors import CapabilityError
 from mep_hw.loihi.emulated import Emulated
 from mep_hw.loihi.emulator import Arithmetic
@@ -85,7 +85,7 @@ class Loihi(Digital):
         fed = self.chip.feed(self.numbers.sent(inputs)) if kept is None else kept.fed
         beta = target = None
         if nudge is not None:
-            self._require_stable(nudge.beta)
+            require_stable(self.backend, nudge.beta)
             beta = self.numbers.strengths(nudge.beta)
             target = copies(self.numbers.targets(nudge.target), rows)
         trace: list[Tensor] = []
@@ -200,14 +200,6 @@ class Loihi(Digital):
                 value = self.numbers.membrane(n, start.state[n])
             found.append(copies(value, rows))
         return found
-
-    def _require_stable(self, beta: Tensor) -> None:
-        """Refuse strengths by which a step takes the read-out further beyond its target than it was before it."""
-        step = self.backend.settle.euler_step or 1.0
-        highest = 2 / step - 1
-        if len(beta) and not float(beta.max()) < highest:
-            rule, fix = f"must be below {highest:g} in steps of {step:g}, or the read-out swings", "take a smaller beta"
-            raise CapabilityError(f"backend {self.backend.name}", "beta", float(beta.max()), rule=rule, fix=fix)
 
     def _states(self, membranes: State) -> State:
         return [self.numbers.values(n, value).to(self.dtype) for n, value in enumerate(membranes)]

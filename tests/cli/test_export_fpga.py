@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 from command import call
-from fpga_tools import needs
+from fpga_programs import HEADERS, need
 
 from mep_hw.fpga import folder
 
 SMALL = ("8-4-3", "--data", "random", "--samples", 30, "--state-bits", 12, "--weight-bits", 12, "--seed", 1)
 
 
-@needs("g++", "make", "ap_fixed.h")
 def test_a_learning_model_on_two_boards_as_hls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    need("g++", "make", HEADERS)
     out = tmp_path / "build"
     options = ("--nodes", 2, "--lanes", 4, "--learn", "--lr", 0.0625, "--json")
     report = call(capsys, "export", "hls", *SMALL, "--out", out, *options).json
@@ -32,8 +32,8 @@ def test_a_learning_model_on_two_boards_as_hls(tmp_path: Path, capsys: pytest.Ca
     assert (found["passed"], found["failed"], found["not_run"]) == (8, 0, 1)
 
 
-@needs("g++", "make", "verilator")
 def test_a_model_on_one_board_as_rtl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    need("g++", "make", "verilator")
     out = tmp_path / "build"
     report = call(capsys, "export", "rtl", *SMALL, "--out", out, "--json").json
     assert report["nodes"] == [[1, 2]] and not report["learn"]
@@ -84,7 +84,7 @@ def test_bad_input_is_one_line_and_no_file(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    layers = {"convolution": "{conv: 2, kernel: 3}", "tanh": "{dense: 4, activation: tanh}"}
+    layers = {"convolution": "{conv: {channels: 2, kernel: 3}}", "tanh": "{dense: 4, activation: tanh}"}
     for name, layer in layers.items():
         inputs = "[1, 4, 4]" if name == "convolution" else "[8]"
         Path(f"{name}.yaml").write_text(f"input: {inputs}\nlayers: [{layer}, {{dense: 3}}]\n")

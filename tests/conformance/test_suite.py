@@ -72,7 +72,7 @@ def test_the_report_names_the_models_that_are_left_out(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("kind", ["mlp", "skips"])
 def test_kinds_that_cannot_be_excused(kind: str) -> None:
-    with pytest.raises(CardError, match="those are deep, conv, cross_entropy"):
+    with pytest.raises(CardError, match="those are deep, conv, skip, cross_entropy"):
         run(card("cpu", conformance__unsupported_models={kind: "no"}), ["bounds"])
 
 

@@ -41,7 +41,7 @@ def test_no_partial_sum_leaves_its_width(seed: int, extreme: bool, learning: boo
     random = np.random.default_rng(order)
     tight = proof.sums(spec, values)
     states = [case.x, *fpga_cases.starts(case, order, extreme=bool(order % 2))]
-    for l in range(1, spec.depth + 1):  # noqa: E741
+    for l in range(1, spec.depth + 1):
         terms = [states[l - 1][:, None, :] * values.weights[l - 1]]
         up = _partial(terms[0], random)
         _fits(up, tight[l - 1].up)
@@ -80,6 +80,10 @@ def test_a_free_state_is_close_to_equilibrium(
     if not _stands_still(spec, values, x, found):
         assert k == 0  # full steps may swap two states for ever, half ones settle these couplings
         return
+    slack = 2.0 ** (k - 1) * formats.state.step
+    for layer, drive, s in zip(spec.layers[1:], _drives(spec, values, x, found), found, strict=True):
+        ends, held = (layer.low * layer.state.step, layer.high * layer.state.step), s * layer.state.step
+        assert (np.clip(drive - slack, *ends) <= held).all() and (held <= np.clip(drive + slack, *ends)).all()
     distance = _distance(spec, found, real)
     assert (distance <= _bound(spec, values, x, real)).all()
 
@@ -147,6 +151,17 @@ def _stands_still(spec: Spec, values: Values, x: torch.Tensor, found: oracle.Sta
     return all((a == b).all() for a, b in zip(after, found, strict=True))
 
 
+def _drives(spec: Spec, values: Values, x: torch.Tensor, found: oracle.States) -> list[Reals]:
+    """D(s) of every layer (rows, units), in real numbers from the rounded ones."""
+    weights = [w * form.step for w, form in zip(values.weights, spec.weights, strict=True)]
+    state = [s * layer.state.step for s, layer in zip([whole_inputs(spec, x), *found], spec.layers, strict=True)]
+    drives: list[Reals] = []
+    for l in range(1, spec.depth + 1):  # noqa: E741
+        drive = values.biases[l - 1] * spec.layers[l].state.step + state[l - 1] @ weights[l - 1].T
+        drives.append(drive + (state[l + 1] @ weights[l] if l < spec.depth else 0.0))
+    return drives
+
+
 def _distance(spec: Spec, found: oracle.States, real: list[Reals]) -> Reals:
     """(rows,)."""
     layers = range(1, len(found) + 1)
@@ -158,7 +173,7 @@ def _bound(spec: Spec, values: Values, x: torch.Tensor, real: list[Reals]) -> Re
     """(rows,), see above."""
     held = [w * form.step for w, form in zip(values.weights, spec.weights, strict=True)]
     seen, errors = [np.abs(x.numpy()), *map(np.abs, real)], list[Reals]()
-    for l in range(1, spec.depth + 1):  # noqa: E741
+    for l in range(1, spec.depth + 1):
         state = spec.layers[l].state
         error = np.full_like(real[l - 1], state.step / 2 + 2.0 ** (spec.step_shift - 1) * state.step)
         error += spec.weights[l - 1].step / 2 * seen[l - 1].sum(1, keepdims=True)

@@ -94,7 +94,8 @@ WRONG = {  # what replaces a line of GOOD, and what the finding says
     "rate of zero": ("II=T::II", "II=0", "II=0: must be 1 or more"),
     "rate without value": ("II=T::II", "II", "must be a number or a constant"),
     "flag with a value": ("#pragma HLS INLINE", "#pragma HLS INLINE off=1", "must be 'off' without a value"),
-    "distance of false": ("RAW \\\n    distance=N dependent=true", "RAW distance=N \\\n dependent=false", "is for dependent=true"),
+    "distance of false": ("RAW \\\n    distance=N dependent=true", "RAW distance=N \\\n dependent=false",
+                          "is for dependent=true"),
     "twice": ("type=complete dim=2", "type=complete dim=2 dim=2", "dim is given twice"),
     "empty": ("#pragma HLS INLINE", "#pragma HLS", "unknown directive ''"),
 }  # fmt: skip

@@ -39,7 +39,7 @@ def plain(spec: Spec, values: Values, x: list[int], start: list[list[int]], step
     for _ in range(steps):
         state[0] = x
         new = [x]
-        for l in range(1, spec.depth + 1):  # noqa: E741
+        for l in range(1, spec.depth + 1):
             row: list[int] = []
             for i in range(spec.layers[l].units):
                 weight = Fraction(1, 1 << spec.weights[l - 1].fraction)
@@ -132,7 +132,7 @@ def test_no_sum_leaves_its_bits_and_some_come_close(name: str) -> None:
     """States at the ends of their ranges with the signs of one unit's weights reach its bound."""
     given = case(name)
     spec, values = given.spec, given.values
-    for l, widths in enumerate(proof.sums(spec, values), start=1):  # noqa: E741
+    for l, widths in enumerate(proof.sums(spec, values), start=1):
         below, weights = spec.layers[l - 1], values.weights[l - 1]
         ends = np.stack([weights * below.low, weights * below.high])
         most, least = np.maximum(ends.max(0), 0).sum(1).max(), np.minimum(ends.min(0), 0).sum(1).min()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
+from fpga_programs import need
 
 from mep_hw.errors import MachineError
 from mep_hw.fpga import tools
@@ -24,9 +24,6 @@ module multiply(input logic clk, input logic signed [17:0] a, b, input logic [9:
   end
 endmodule
 """
-needs_yosys = pytest.mark.skipif(
-    tools.found("yosys") is None and "MEP_HW_CI" not in os.environ, reason="yosys is not installed"
-)
 
 
 @pytest.fixture
@@ -36,9 +33,9 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-@needs_yosys
 @pytest.mark.parametrize("family", ["xcup", "ecp5"])
 def test_a_multiplier_and_a_memory_are_counted(family: Family, source: Path, tmp_path: Path) -> None:
+    need("yosys")
     found = synthesise([source], "multiply", family, tmp_path)
     assert (found.dsp, found.bram18, found.bram36, found.lutram, found.ff) == (1, 1, 0, 0, 77)
     assert found.tool.startswith("Yosys ")
@@ -49,8 +46,8 @@ def test_a_multiplier_and_a_memory_are_counted(family: Family, source: Path, tmp
         assert clocked.part == "LFE5U-85F-8CABGA756"
 
 
-@needs_yosys
 def test_bad_source_is_told_in_one_line(tmp_path: Path) -> None:
+    need("yosys")
     path = tmp_path / "bad.sv"
     path.write_text("module bad(; endmodule")
     with pytest.raises(MachineError, match="syntax error"):

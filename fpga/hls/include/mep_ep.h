@@ -15,7 +15,7 @@
 
 namespace mep {
 
-enum { WRITE = 0, READ = 1, RUN = 2 }; // operations
+enum { WRITE = 1, READ = 2, RUN = 3 }; // operations
 enum { NUDGE = 1, LEARN = 2, EMIT_FREE = 4, EMIT_READOUT = 8, EMIT_PLUS = 16, EMIT_MINUS = 32 }; // flags of RUN
 enum { FREE = 0, PLUS = 1, MINUS = 2 }; // phases
 enum { DONE = 0, BAD_JOB = 1, BAD_BELOW = 2, BAD_ABOVE = 4 }; // status; BAD_BELOW, BAD_ABOVE: a wrong frame came

@@ -22,9 +22,7 @@ typedef ap_int<32> word_t;
 template <class T>
 ap_int<T::width> raw(T value) {
 #pragma HLS INLINE
-    ap_int<T::width> bits;
-    bits.range() = value.range();
-    return bits;
+    return value.range();
 }
 
 // The number with these bits; bits beyond its width are cut.
@@ -32,7 +30,7 @@ template <class T, int BITS>
 T number(ap_int<BITS> bits) {
 #pragma HLS INLINE
     T value;
-    value.range() = ap_int<T::width>(bits).range();
+    value.range() = bits;
     return value;
 }
 

@@ -109,6 +109,18 @@ words:
     }
 }
 
+#ifndef __SYNTHESIS__
+// What memories hold at first, in C simulation.
+template <class T, int WORDS, int LANES>
+void load(const double (&first)[WORDS][LANES], T (&values)[WORDS][LANES]) {
+    for (int word = 0; word < WORDS; word++) {
+        for (int lane = 0; lane < LANES; lane++) {
+            values[word][lane] = first[word][lane];
+        }
+    }
+}
+#endif
+
 } // namespace mep
 
 #endif

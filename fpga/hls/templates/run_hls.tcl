@@ -1,11 +1,12 @@
-# vitis_hls -f run_hls.tcl: C simulation, C synthesis, co-simulation, export. Written for 2020.2 to 2023.1; not run here.
+# vitis_hls -f run_hls.tcl: C simulation, C synthesis, co-simulation, export. Written for 2021.1 to 2023.1; not run here.
 set part $part
 set clock_ns $clock
 
 open_project -reset vitis
 set_top $name
-add_files src/$name.cpp -cflags "-std=c++14 -Isrc" -csimflags "-std=c++14 -Isrc -DMEP_INITIAL"
-add_files -tb tb/bench.cpp -cflags "-std=c++14 -Isrc -Itb"
+set flags "-std=c++14 -I[file normalize src] -I[file normalize tb]"
+add_files src/$name.cpp -cflags $$flags
+add_files -tb tb/bench.cpp -cflags $$flags
 add_files -tb tb/jobs.txt
 add_files -tb tb/answers.txt
 

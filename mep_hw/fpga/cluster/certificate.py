@@ -129,7 +129,7 @@ def _kick(spec: Spec, layer: int) -> Fraction:
 
 def _by_unit(spec: Spec, values: Values) -> list[_Row]:
     rows: list[_Row] = []
-    for l in range(1, spec.depth + 1):  # noqa: E741  # the letter of the formulas
+    for l in range(1, spec.depth + 1):
         _, up_shift, down_shift = spec.shifts(l)
         up = None if l == 1 else np.abs(values.weights[l - 1]).astype(object) * (1 << up_shift)
         down = None if l == spec.depth else np.abs(values.weights[l].T).astype(object) * (1 << down_shift)
@@ -140,7 +140,7 @@ def _by_unit(spec: Spec, values: Values) -> list[_Row]:
 def _by_layer(spec: Spec, values: Values) -> list[_Row]:
     norms = [math.ceil(_spectral(weights) * 2**POINT) for weights in values.weights]
     rows: list[_Row] = []
-    for l in range(1, spec.depth + 1):  # noqa: E741
+    for l in range(1, spec.depth + 1):
         _, up_shift, down_shift = spec.shifts(l)
         up = None if l == 1 else np.array([[norms[l - 1] << up_shift]], dtype=object)
         down = None if l == spec.depth else np.array([[norms[l] << down_shift]], dtype=object)

@@ -1,1 +1,1 @@
-"""HLS C++: a project for one node in `ap_fixed` types, and its C simulation. Synthesis itself needs the vendor's tool."""
+"""HLS C++: a project for one node in `ap_fixed` types, and its C simulation. Synthesis needs the vendor's tool."""

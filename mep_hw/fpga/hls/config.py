@@ -40,7 +40,7 @@ def config(node: Node) -> str:
         "",
         f"static const int LANES = {spec.lanes}; // weights that are read at once",
         f"static const int MOST_BETA = {spec.beta}; // the widths below are proved up to this nudge",
-        f"static const int UNITS = {sum(spec.layers[l].units for l in node.layers)}; // of all own layers",
+        f"static const int UNITS = {sum(spec.layers[n].units for n in node.layers)}; // of all own layers",
         f"static const bool LEARNS = {'true' if spec.learning else 'false'};",
     ]
     for number in shown:
@@ -64,7 +64,7 @@ def registers(node: Node) -> dict[str, str]:
         return {}
     drawn = seeded(node.spec)
     named = [(f"weight_{c}", drawn[c - 1]) for c in node.couplings]
-    named += [(f"bias_{l}", drawn[node.spec.depth + l - 1]) for l in node.layers]
+    named += [(f"bias_{n}", drawn[node.spec.depth + n - 1]) for n in node.layers]
     return {what: ", ".join(f"0x{int(v):08x}u" for v in register) for what, register in named}
 
 

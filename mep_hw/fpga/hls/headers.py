@@ -1,7 +1,8 @@
 """Where `ap_int.h` and `ap_fixed.h` are: named by hand, in an installed Vitis, or in the wheel of hls4ml.
 
 Of hls4ml only those Apache-licensed headers are used, where its wheel put them: it is not imported, and nothing of it
-is copied. `hls_stream.h` and `ap_axi_sdata.h` are the vendor's with Vitis, and else our stand-ins.
+is copied. Its `hls_stream.h` is under another licence and not used. Streams here are our stand-ins, which threads may share, even
+where Vitis is installed; the bench of a project takes the vendor's then.
 """
 
 from __future__ import annotations
@@ -26,11 +27,6 @@ class Headers:
 
     folder: Path
     source: str
-
-    @property
-    def has_streams(self) -> bool:
-        """Whether streams are the vendor's, too. The wheel's copy of hls_stream.h is under another licence."""
-        return self.source in VITIS
 
 
 def headers() -> Headers:
@@ -57,8 +53,7 @@ def headers() -> Headers:
 
 def flags(found: Headers) -> list[str]:
     """Of the compiler; the headers are not ours, so their warnings are not shown."""
-    stand_ins = [] if found.has_streams else ["-isystem", str(folder("hls") / "standins")]
-    return [*stand_ins, "-isystem", str(found.folder)]
+    return ["-isystem", str(folder("hls") / "standins"), "-isystem", str(found.folder)]
 
 
 def _places() -> Iterator[Headers]:

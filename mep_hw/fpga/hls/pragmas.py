@@ -108,8 +108,7 @@ def _wrong(pragma: Pragma) -> list[str]:
     rule = RULES.get(directive.upper())
     if rule is None:
         return [f"unknown directive '{directive}'; known: {', '.join(RULES)}"]
-    options = dict[str, str](), list[str]()
-    given, wrong = options
+    given, wrong = dict[str, str](), list[str]()
     for word in filter(None, words):
         key, equals, value = word.partition("=")
         pattern = rule.options.get(key)
@@ -165,5 +164,7 @@ def _together(pragma: Pragma, directive: str, given: Mapping[str, str]) -> list[
             wrong.append(f"dim={given['dim']}, but '{given['variable']}' has {variable.dimensions}")
     if directive == "DEPENDENCE" and "distance" in given and given.get("dependent") != "true":
         wrong.append("DEPENDENCE distance= is for dependent=true")
-    wrong += [f"{directive} {key}=0: must be 1 or more" for key in ("II", "factor", "distance") if given.get(key) == "0"]
+    wrong += [
+        f"{directive} {key}=0: must be 1 or more" for key in ("II", "factor", "distance") if given.get(key) == "0"
+    ]
     return wrong

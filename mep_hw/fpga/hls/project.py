@@ -48,8 +48,8 @@ def sources(node: Node, values: Values) -> dict[str, str | bytes]:
     files |= {"src/config.h": config(node), "src/node.h": header(node), f"src/{name(node)}.cpp": top(node)}
     for c in node.couplings:
         files[f"src/contents_weight_{c}.inc"] = contents(values.weights[c - 1], spec.weights[c - 1], spec.lanes)
-    for l in node.layers:
-        files[f"src/contents_bias_{l}.inc"] = contents(values.biases[l - 1], spec.layers[l].bias, spec.lanes)
+    for n in node.layers:
+        files[f"src/contents_bias_{n}.inc"] = contents(values.biases[n - 1], spec.layers[n].bias, spec.lanes)
     return files
 
 

@@ -25,11 +25,14 @@ def readme(node: Node, bench: Sequence[Words]) -> str:
     """The text of `README.md`."""
     text = (folder("hls") / "templates" / "README.md").read_text(encoding="utf-8")
     spec = node.spec
-    macs = sum(spec.layers[c].units * spec.layers[c - 1].units for c in node.couplings)
+    macs = {c: spec.layers[c].units * spec.layers[c - 1].units for c in node.couplings}
+    once = macs.get(1, 0)
+    sweep = sum(macs.values()) - once
     return Template(text).substitute(
         model=spec.name.replace("|", "/"), index=node.index, count=len(spec.nodes), top=name(node), lanes=spec.lanes,
         layers=_range(node), ports="\n".join(_port(node, port) for port in streams(node)),
-        links=_links(node), formats="\n".join(_format(node)), weights=macs, sweep=macs // spec.lanes,
+        links=_links(node), formats="\n".join(_format(node)), once=once // spec.lanes,
+        sweep=sweep // spec.lanes,
         free=spec.free_steps, nudged=spec.nudged_steps, beta=spec.beta, beta_fraction=spec.beta_fraction,
         learning=_learning(node), jobs=len(bench), takes=_takes(node),
     )  # fmt: skip
@@ -51,14 +54,14 @@ def _port(node: Node, port: str) -> str:
 
 
 def _links(node: Node) -> str:
-    depths = [node.spec.layers[l].units + 1 for here, l in _cuts(node) if here]
+    depths = [node.spec.layers[n].units + 1 for here, n in _cuts(node) if here]
     if not depths:
         return "This node has no links."
     return (
-        f"A frame is a header (bits 15..0 its number in the phase, 17..16 the phase, 31..18 the number of the RUN since\n"
-        f"reset) and the states, TLAST on the last. A node sends a whole frame before it reads one: give the FIFO of a\n"
-        f"link {max(depths)} words or more in each direction, or neighbours may wait for each other for ever. A link that\n"
-        f"stays silent stalls the node; the host has to watch the time."
+        "A frame is a header (bits 15..0 its number in the phase, 17..16 the phase, 31..18 the number of the RUN\n"
+        "since reset, both from 0) and the states, TLAST on the last. A node sends a whole frame before it reads one:\n"
+        f"give the FIFO of a link {max(depths)} words or more in each direction, or neighbours may wait for each\n"
+        "other for ever. A link that stays silent stalls the node; the host has to watch the time."
     )
 
 
@@ -74,15 +77,17 @@ def _format(node: Node) -> list[str]:
         layer = spec.layers[number]
         state = f"{layer.state.bits} bits, {layer.state.fraction} behind the point"
         bounds = f"{layer.low * layer.state.step:g} to {layer.high * layer.state.step:g}"
-        lines.append(f"| states of layer {number} | {layer.units} in {words(layer, spec.lanes)} words | {state} | {bounds} |")
+        lines.append(
+            f"| states of layer {number} | {layer.units} in {words(layer, spec.lanes)} words | {state} | {bounds} |"
+        )
     for c in node.couplings:
         form = spec.weights[c - 1]
         shape = f"{spec.layers[c].units} x {spec.layers[c - 1].units}"
         lines.append(f"| weights into layer {c} | {shape} | {form.bits} bits, {form.fraction} behind the point | |")
-    for l in node.layers:
-        form, sums = spec.layers[l].bias, spec.sums[l - 1]
-        lines.append(f"| biases of layer {l} | {spec.layers[l].units} | {form.bits} bits, {form.fraction} | |")
-        lines.append(f"| sums of layer {l} | | up {sums.up}, down {sums.down}, total {sums.total} bits | proved |")
+    for n in node.layers:
+        form, sums = spec.layers[n].bias, spec.sums[n - 1]
+        lines.append(f"| biases of layer {n} | {spec.layers[n].units} | {form.bits} bits, {form.fraction} | |")
+        lines.append(f"| sums of layer {n} | | up {sums.up}, down {sums.down}, total {sums.total} bits | proved |")
     return lines
 
 

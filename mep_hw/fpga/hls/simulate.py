@@ -24,7 +24,8 @@ from mep_hw.fpga.oracle import Job, States
 from mep_hw.fpga.spec import Spec, Values, Whole
 from mep_hw.fpga.tools import call, require
 
-WARNINGS = (  # labels name loops in the vendor's reports; default constructors of ap_private.h read bits they have not set
+# Labels name loops in the vendor's reports; default constructors of ap_private.h read bits that they have not set.
+WARNINGS = (
     "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-label", "-Wno-uninitialized",
     "-Wno-maybe-uninitialized",
 )  # fmt: skip
@@ -59,10 +60,9 @@ class Simulation:
         units = [folder("hls") / "sim" / "cluster.cpp"]
         for node in self.nodes:
             for path, text in sources(node, values).items():
-                if not path.endswith(".inc"):  # every run writes its values
-                    file = place / name(node) / path
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    file.write_text(str(text), encoding="utf-8")
+                file = place / name(node) / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(str(text), encoding="utf-8")
             units.append(place / name(node) / "src" / f"{name(node)}.cpp")
         (place / "calls.h").write_text(_calls(self.nodes), encoding="utf-8")
         include = [f"-I{place}", f"-I{folder('hls') / 'include'}", f"-I{folder('hls') / 'tb'}", *flags(found)]
@@ -81,7 +81,9 @@ class Simulation:
         answers = _answers(call([self.program, *files], timeout_s=RUN_S))
         each = len(x) + 2
         if len(answers) != each * len(self.nodes):
-            raise MachineError("fpga", "C simulation", len(answers), rule="answers came, not one a job", fix="report it")
+            raise MachineError(
+                "fpga", "C simulation", len(answers), rule="answers came, not one a job", fix="report it"
+            )
         phases: tuple[list[Whole], ...] = ([], [], [])
         weights, biases = dict[int, Whole](), list[Whole]()
         for number, node in enumerate(self.nodes):
@@ -101,7 +103,7 @@ class Simulation:
 
 def _sort(node: Node, runs: Sequence[Whole], phases: Sequence[list[Whole]]) -> None:
     """The words that RUNs gave to the layers of each phase, (rows, units)."""
-    units = [node.spec.layers[l].units for l in node.layers]
+    units = [node.spec.layers[n].units for n in node.layers]
     words = np.array(runs, dtype=np.int64).reshape(len(runs), sum(units) * len(phases))
     parts = np.split(words, np.cumsum(units * len(phases))[:-1], axis=1)
     for number, phase in enumerate(phases):

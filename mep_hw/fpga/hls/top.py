@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mep_hw.fpga.hls.config import name, registers
+from mep_hw.fpga.hls.config import name
+from mep_hw.fpga.hls.memories import has_links, loaded, memories, seen
 from mep_hw.fpga.node import Node
 
 STREAM = "mep::words_t &"
@@ -51,14 +52,14 @@ def top(node: Node) -> str:
         "",
         '#include "config.h"',
         "",
-        "// In C simulation a memory is filled by WRITE unless MEP_INITIAL asks for its first contents: compiling them",
-        "// takes long for a large network.",
+        "// Contents of the memories after configuration are initialisers for synthesis. C simulation loads the same",
+        "// numbers in the first call: so many constructors would take minutes to compile.",
         "#ifdef __SYNTHESIS__",
-        "#define MEP_INITIAL",
+        "#define MEP_INITIALISERS",
         "#endif",
         "",
     ]
-    body = [*_interface(node), "", *_memories(node), "", *_write(node), *_read(node), *_run(node)]
+    body = [*_interface(node), "", *memories(node), "", *loaded(node), "", *_write(node), *_read(node), *_run(node)]
     return "\n".join([*head, declaration(node) + " {", *body, "}", ""])
 
 
@@ -69,62 +70,11 @@ def _interface(node: Node) -> list[str]:
     return [*lines, "    using namespace mep;", f"    using namespace {name(node)}_types;"]
 
 
-def _memories(node: Node) -> list[str]:
-    lines = ["    // what the node holds"]
-    for c in node.couplings:
-        lines += _held(f"weight_{c}", f"coupling_{c}::weight_t", f"coupling_{c}::WORDS")
-        lines += [f"#pragma HLS BIND_STORAGE variable=weight_{c} type=ram_2p impl=bram"]
-    for l in node.layers:
-        lines += _held(f"bias_{l}", f"layer_{l}::bias_t", f"layer_{l}::WORDS")
-        lines += [f"#pragma HLS BIND_STORAGE variable=bias_{l} type=ram_2p impl=lutram"]
-    for what, initial in registers(node).items():
-        lines += [f"    static lfsr_t registers_{what}[LANES] = {{{initial}}};"]
-        lines += [f"#pragma HLS ARRAY_PARTITION variable=registers_{what} type=complete dim=1"]
-        lines += [f"#pragma HLS RESET variable=registers_{what}"]
-    lines += ["    static ap_uint<14> job = 0;", "#pragma HLS RESET variable=job", "", "    // states and sums"]
-    for l in _seen(node):
-        lines += _banks(f"state_{l}", l, "state_t")
-        lines += _banks(f"free_{l}", l, "state_t") if l in node.layers else []
-        lines += _banks(f"plus_{l}", l, "state_t") if l and node.spec.learning else []
-    for l in node.layers:
-        lines += _banks(f"up_{l}", l, "up_t")
-        lines += _banks(f"down_{l}", l, "down_t") if l < node.spec.depth else []
-    if node.has_readout:
-        lines += _banks("target", node.last, "state_t")
-    return lines
-
-
-def _held(what: str, kind: str, count: str) -> list[str]:
-    return [
-        f"    static {kind} {what}[{count}][LANES]",
-        "#ifdef MEP_INITIAL",
-        "        = {",
-        f'#include "contents_{what}.inc"',
-        "        }",
-        "#endif",
-        "        ;",
-        f"#pragma HLS ARRAY_RESHAPE variable={what} type=complete dim=2",
-    ]
-
-
-def _banks(what: str, layer: int, kind: str) -> list[str]:
-    return [
-        f"    static layer_{layer}::{kind} {what}[layer_{layer}::WORDS][LANES];",
-        f"#pragma HLS ARRAY_PARTITION variable={what} type=complete dim=2",
-        f"#pragma HLS BIND_STORAGE variable={what} type=ram_2p impl=lutram",
-    ]
-
-
-def _seen(node: Node) -> range:
-    """Layers whose states the node has: its own, and one on either side."""
-    return range(node.first - 1, min(node.last + 1, node.spec.depth) + 1)
-
-
 def _write(node: Node) -> list[str]:
     return [
         "    if (operation == WRITE) {",
         *(f"        take_weights<coupling_{c}>(in, weight_{c});" for c in node.couplings),
-        *(f"        take<layer_{l}, layer_{l}::bias_t>(in, bias_{l});" for l in node.layers),
+        *(f"        take<layer_{n}, layer_{n}::bias_t>(in, bias_{n});" for n in node.layers),
         "        return DONE;",
         "    }",
     ]
@@ -136,7 +86,7 @@ def _read(node: Node) -> list[str]:
         "    if (operation == READ) {",
         f"        int left = {' + '.join(count)};",
         *(f"        emit_weights<coupling_{c}>(out, weight_{c}, left);" for c in node.couplings),
-        *(f"        emit<layer_{l}, layer_{l}::bias_t>(out, bias_{l}, left);" for l in node.layers),
+        *(f"        emit<layer_{n}, layer_{n}::bias_t>(out, bias_{n}, left);" for n in node.layers),
         "        return DONE;",
         "    }",
     ]
@@ -177,7 +127,7 @@ def _run(node: Node) -> list[str]:
     ]
     if node.spec.learning is not None:
         lines += ["    if (status == DONE && (flags & LEARN) != 0) {", *_learning(node), "    }"]
-    return [*lines, "    job++;", "    return status;"]
+    return [*lines, *(["    job++;"] if has_links(node) else []), "    return status;"]
 
 
 def _counted(flag: str, units: str) -> list[str]:
@@ -185,8 +135,8 @@ def _counted(flag: str, units: str) -> list[str]:
 
 
 def _start(node: Node) -> list[str]:
-    fill = [f"            fill<layer_{l}, layer_{l}::state_t>(state_{l}, layer_{l}::rest());" for l in node.layers]
-    back = [f"            copy<layer_{l}, layer_{l}::state_t>(free_{l}, state_{l});" for l in node.layers]
+    fill = [f"            fill<layer_{n}, layer_{n}::state_t>(state_{n}, layer_{n}::rest());" for n in node.layers]
+    back = [f"            copy<layer_{n}, layer_{n}::state_t>(free_{n}, state_{n});" for n in node.layers]
     lines = ["        if (phase == FREE) {", *fill, "        } else {", *back, "        }"]
     if node.has_readout:
         lines += [
@@ -210,11 +160,11 @@ def _steps(node: Node) -> list[str]:
     if not node.has_readout:
         c = node.last + 1
         outer += [f"sweep_down<coupling_{c}>(weight_{c}, state_{c}, down_{c - 1});"]
-    relax = [f"relax<layer_{l}>(state_{l}, bias_{l}, up_{l}, down_{l});" for l in node.layers if l < node.spec.depth]
+    relax = [f"relax<layer_{n}>(state_{n}, bias_{n}, up_{n}, down_{n});" for n in node.layers if n < node.spec.depth]
     if node.has_readout:
-        l = node.last  # noqa: E741  # the letter of the formulas
+        n = node.last
         relax += [
-            f"relax_readout<layer_{l}>(state_{l}, bias_{l}, up_{l}, target, number<layer_{l}::beta_t>(strength));"
+            f"relax_readout<layer_{n}>(state_{n}, bias_{n}, up_{n}, target, number<layer_{n}::beta_t>(strength));"
         ]
     loop = ["    steps:"]
     if not sends:
@@ -251,17 +201,17 @@ def _frames(node: Node) -> tuple[list[str], list[str]]:
 
 def _end(node: Node) -> list[str]:
     def emitted(phase: str, flag: str, layers: Sequence[int], indent: int) -> list[str]:
-        calls = [f"    emit<layer_{l}, layer_{l}::state_t>(out, state_{l}, left);" for l in layers]
+        calls = [f"    emit<layer_{n}, layer_{n}::state_t>(out, state_{n}, left);" for n in layers]
         return _deep(indent, [f"if (phase == {phase} && (flags & {flag}) != 0) {{", *calls, "}"])
 
     own = list(node.layers)
-    kept = [f"    copy<layer_{l}, layer_{l}::state_t>(state_{l}, free_{l});" for l in own]
-    lines = ["        if (status != DONE) {", "            break;", "        }"] if len(streams(node)) > 2 else []
+    kept = [f"    copy<layer_{n}, layer_{n}::state_t>(state_{n}, free_{n});" for n in own]
+    lines = ["        if (status != DONE) {", "            break;", "        }"] if has_links(node) else []
     lines += _deep(2, ["if (phase == FREE) {", *kept, "}"])
     lines += emitted("FREE", "EMIT_FREE", own, 2)
     lines += emitted("FREE", "EMIT_READOUT", [node.last], 2) if node.has_readout else []
     if node.spec.learning is not None:
-        plus = [f"    copy<layer_{l}, layer_{l}::state_t>(state_{l}, plus_{l});" for l in _seen(node) if l]
+        plus = [f"    copy<layer_{n}, layer_{n}::state_t>(state_{n}, plus_{n});" for n in seen(node) if n]
         lines += _deep(2, ["if (phase == PLUS) {", *plus, "}"])
     return [*lines, *emitted("PLUS", "EMIT_PLUS", own, 2), *emitted("MINUS", "EMIT_MINUS", own, 2)]
 
@@ -276,7 +226,7 @@ def _learning(node: Node) -> list[str]:
             f"plus_{c}, state_{c});"
         ]
     return lines + [
-        f"        learn_biases<layer_{l}>(bias_{l}, registers_bias_{l}, plus_{l}, state_{l});" for l in node.layers
+        f"        learn_biases<layer_{n}>(bias_{n}, registers_bias_{n}, plus_{n}, state_{n});" for n in node.layers
     ]
 
 

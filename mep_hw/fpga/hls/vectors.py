@@ -77,45 +77,38 @@ def samples(spec: Spec, count: int = 3, seed: int = 0) -> tuple[Whole, Whole]:
 def bench(node: Node, values: Values, x: Whole, target: Whole) -> list[Words]:
     """All operations and flags: read the first contents, run every sample (and learn), read, write, read."""
     spec, first = node.spec, flat(node.held(values))
-    registers, job = seeded(spec) if spec.learning else (), 0
-    words = [Words(READ, gives=first), *_frees(node, values, x)]
+    registers = seeded(spec) if spec.learning else ()
+    flags = NUDGE | EMIT_FREE | EMIT_PLUS | EMIT_MINUS | (LEARN if spec.learning else 0)
+    words = [Words(READ, gives=first)]
+    words += [_run(node, values, x[:1], target[:1], job, flag) for job, flag in enumerate((EMIT_FREE, EMIT_READOUT))]
     for row in range(len(x)):
         one = slice(row, row + 1)
-        job = row + 2
-        words.append(_run(node, values, x[one], target[one], job, spec.learning is not None))
+        words.append(_run(node, values, x[one], target[one], row + 2, flags))
         if spec.learning:
             done = oracle.run(spec, values, x[one], target[one])
             values, registers = oracle.learn(spec, values, registers, x[one], done.plus, done.minus)
     return [*words, Words(READ, gives=flat(node.held(values))), Words(WRITE, takes=first), Words(READ, gives=first)]
 
 
-def _frees(node: Node, values: Values, x: Whole) -> list[Words]:
-    """Two jobs without nudge: one that emits all states, and one that emits the read-out."""
-    return [_run(node, values, x[:1], None, job, False) for job in (0, 1)]
-
-
-def _run(node: Node, values: Values, x: Whole, target: Whole | None, job: int, learning: bool) -> Words:
-    """One sample, (1, units)."""
+def _run(node: Node, values: Values, x: Whole, target: Whole, job: int, flags: int) -> Words:
+    """One sample, (1, units), as RUN number `job`."""
     spec, gives = node.spec, list[int]()
     links: dict[str, list[list[int]]] = {"below_in": [], "below_out": [], "above_in": [], "above_out": []}
-    flags = [EMIT_FREE, EMIT_READOUT][job % 2] if target is None else NUDGE | EMIT_FREE | EMIT_PLUS | EMIT_MINUS
-    state = free = oracle.at_rest(spec, 1)
-    for phase in range(1 if target is None else len(PHASES)):
+    free = oracle.at_rest(spec, 1)
+    for phase in range(len(PHASES) if flags & NUDGE else 1):
         state = free
-        beta = None if phase == 0 else np.array([spec.beta if PHASES[phase] == "plus" else -spec.beta])
-        steps = spec.nudged_steps if phase else spec.free_steps
-        for step in range(steps + 1):
+        beta = np.array([spec.beta if PHASES[phase] == "plus" else -spec.beta]) if phase else None
+        for step in range((spec.nudged_steps if phase else spec.free_steps) + 1):
             if step:
                 state = oracle.settle(spec, values, x, state, 1, beta, target)
             for port, layer in _ends(node).items():
-                links[port].append([header_word(job, phase, step), *flat([state[layer - 1]])])
-        free = state if phase == 0 else free
+                links[port].append([_header(job, phase, step), *flat([state[layer - 1]])])
         if flags & (EMIT_FREE, EMIT_PLUS, EMIT_MINUS)[phase]:
-            gives += flat(state[l - 1] for l in node.layers)
-        if phase == 0 and flags & EMIT_READOUT and node.has_readout:
-            gives += flat([state[-1]])
-    takes = taken(node, x[0], None if target is None else target[0])
-    return Words(RUN, flags | (LEARN if learning else 0), takes, gives, **links)
+            gives += flat(state[layer - 1] for layer in node.layers)
+        if phase == 0:
+            free = state
+            gives += flat([state[-1]]) if flags & EMIT_READOUT and node.has_readout else []
+    return Words(RUN, flags, taken(node, x[0], target[0] if flags & NUDGE else None), gives, **links)
 
 
 def _ends(node: Node) -> dict[str, int]:
@@ -124,7 +117,7 @@ def _ends(node: Node) -> dict[str, int]:
     return below if node.has_readout else below | {"above_in": node.last + 1, "above_out": node.last}
 
 
-def header_word(job: int, phase: int, frame: int) -> int:
+def _header(job: int, phase: int, frame: int) -> int:
     """The header as a signed word."""
     word = header(job, phase, frame)
     return word - (1 << 32) if word >> 31 else word
