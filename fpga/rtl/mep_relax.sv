@@ -12,10 +12,10 @@ module mep_relax #(
     input  logic signed [PB-1:0] pull,
     output logic signed [SB-1:0] next    // three cycles later
 );
-    logic signed [TB-1:0] local_part, up_part, down_part, near, far, total, change;
+    logic signed [TB-1:0] local_part, up_part, down_part, near, far, total, change_next, change;
     logic signed [TB:0] moved;
-    logic signed [SB-1:0] state_2, state_3, low, high, rest;
-    logic [TW-1:0] layer_2, layer_3;
+    logic signed [SB-1:0] state_2, state_3, low_next, high_next, rest_next, low, high, rest;
+    logic [TW-1:0] layer_2;
     logic fill_2, fill_3;
     wire unused = &{1'b0, pull};  // its upper bits, where the total is narrower
     always_comb begin
@@ -29,13 +29,14 @@ module mep_relax #(
             end
     end
     always_comb begin
-        {change, low, high, rest} = '0;
+        total = near + far;
+        {change_next, low_next, high_next, rest_next} = '0;
         for (int t = 1; t <= M; t++)
-            if (layer_3 == TW'(t)) begin
-                change = total >>> STEP[32*t+:32];
-                low = LOW[32*t+:SB];
-                high = HIGH[32*t+:SB];
-                rest = REST[32*t+:SB];
+            if (layer_2 == TW'(t)) begin
+                change_next = total >>> STEP[32*t+:32];
+                low_next = LOW[32*t+:SB];
+                high_next = HIGH[32*t+:SB];
+                rest_next = REST[32*t+:SB];
             end
         moved = (TB+1)'(change) + (TB+1)'(state_3);
     end
@@ -43,8 +44,8 @@ module mep_relax #(
         near <= local_part + up_part;
         far <= down_part;
         {layer_2, fill_2, state_2} <= {layer, fill, state};
-        total <= near + far;
-        {layer_3, fill_3, state_3} <= {layer_2, fill_2, state_2};
+        {change, low, high, rest} <= {change_next, low_next, high_next, rest_next};
+        {fill_3, state_3} <= {fill_2, state_2};
         if (fill_3) next <= rest;
         else if (moved < (TB+1)'(low)) next <= low;
         else if (moved > (TB+1)'(high)) next <= high;
