@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fpga_cases
 import pytest
 from fpga_programs import need
 
 from mep_hw.errors import MachineError
 from mep_hw.fpga import tools
+from mep_hw.fpga.node import Node
+from mep_hw.fpga.rtl.config import header
+from mep_hw.fpga.rtl.memories import memories
+from mep_hw.fpga.rtl.verilate import sources
 from mep_hw.fpga.synthesis import Family, routed, synthesise
 
 DESIGN = """
@@ -44,6 +49,17 @@ def test_a_multiplier_and_a_memory_are_counted(family: Family, source: Path, tmp
         clocked = routed(found, tmp_path)
         assert clocked.clock_mhz is not None and 50 < clocked.clock_mhz < 1000
         assert clocked.part == "LFE5U-85F-8CABGA756"
+
+
+def test_a_node_becomes_block_ram_and_two_multipliers_a_lane(tmp_path: Path) -> None:
+    """With all its weights in block RAM, and its states, biases and sums in LUTs."""
+    need("yosys")
+    case = fpga_cases.make(64, 8, 4, lanes=2)
+    node = Node(case.spec, 0)
+    for name, text in (sources() | {"mep_config.svh": header(node)} | memories(node, case.values)).items():
+        (tmp_path / name).write_text(text)
+    found = synthesise(sorted(tmp_path.glob("*.sv")), "mep_node", "xcup", tmp_path)
+    assert (found.dsp, found.bram18 + found.bram36) == (2 * case.spec.lanes, 1) and found.lutram > 0
 
 
 def test_bad_source_is_told_in_one_line(tmp_path: Path) -> None:
