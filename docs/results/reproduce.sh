@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every figure in docs/results and in the README. Hours on two cores; name a part to run only that.
 #   docs/results/reproduce.sh \
-#     [digits|gradients|speed|rules|crossbar|loihi|fpga|events|nonidealities|programming|spiking|wires|nir|mnist]
+#     [digits|gradients|speed|rules|crossbar|loihi|fpga|nodes|events|nonidealities|programming|spiking|wires|nir|mnist]
 set -euo pipefail
 cd "$(dirname "$0")"
 part=${1:-all}
@@ -40,6 +40,10 @@ fi
 if [ "$part" = all ] || [ "$part" = fpga ]; then # needs g++
   mep-hw study accuracy --config fpga/digits.yaml --out fpga
   (cd ../.. && mep-hw study accuracy --config docs/results/fpga/digits-chip.yaml --out docs/results/fpga)
+fi
+if [ "$part" = all ] || [ "$part" = nodes ]; then # needs verilator, g++, yosys, nextpnr-ecp5; an hour or more
+  mep-hw study fpga --model 64-24-10 --lanes 2,4,8 --learning 8 --out fpga
+  mep-hw study fpga --lanes 1,2,4,8,16 --learning 8 --no-route --out fpga
 fi
 if [ "$part" = all ] || [ "$part" = events ]; then # goes on where it was cut off
   mep-hw study events --out events
