@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fpga_cases
 import numpy as np
@@ -48,18 +49,18 @@ if MISSING and not os.environ.get("MEP_HW_CI"):
 
 LIMIT = 3_000_000  # cycles; far more than any test needs
 STALLS = Links(stalls=70, seed=11, limit=LIMIT)
-LONE = {
+LONE: dict[str, dict[str, Any]] = {
     "two hidden, 4 lanes": dict(units=(8, 8, 8, 3), lanes=4, learning=True, seed=0),
     "one hidden, 2 lanes": dict(units=(8, 4, 3), lanes=2, learning=True, seed=1),
     "one hidden, 8 lanes": dict(units=(16, 16, 10), lanes=8, learning=True, seed=2),
 }
-CHAIN = dict(units=(4, 4, 4, 4, 3), lanes=2, learning=True, seed=3, steps=(6, 5))
+CHAIN: dict[str, Any] = dict(units=(4, 4, 4, 4, 3), lanes=2, learning=True, seed=3, steps=(6, 5))
 NODES = {2: ((1, 2), (3, 4)), 3: ((1,), (2, 3), (4,)), 4: ((1,), (2,), (3,), (4,))}
 
 
-def make(settings: dict[str, object], **more: object) -> Case:
+def make(settings: dict[str, Any], **more: Any) -> Case:
     settings = settings | more
-    case = fpga_cases.make(*settings.pop("units"), **settings)  # pyright: ignore
+    case = fpga_cases.make(*settings.pop("units"), **settings)
     if case.spec.lanes < 8:
         return case
     assert case.spec.learning is not None  # updates so large that weights and biases reach the ends of their formats
@@ -93,7 +94,10 @@ def test_learning_moves_weights_and_clamps_them() -> None:
         case = make(LONE[name], rows=60)
         held = oracle.execute(case.spec, case.values, case.x, case.y, True)[1]
         assert all((a != b).any() for a, b in zip(held.weights, case.values.weights, strict=True))
-        ends = [bool(np.isin(w, (form.least, form.most)).any()) for w, form in zip(held.weights, case.spec.weights)]
+        ends = [
+            bool(np.isin(w, (form.least, form.most)).any())
+            for w, form in zip(held.weights, case.spec.weights, strict=True)
+        ]
         assert all(ends) == (case.spec.lanes == 8)
 
 
@@ -137,7 +141,8 @@ def test_a_broken_rounding_is_found() -> None:
 
     case = make(LONE["one hidden, 2 lanes"])
     job, _, _ = measured(case.spec, case.values, case.x, case.y, program=build(case.spec, floors))
-    assert any((a != b).any() for a, b in zip(job.free, oracle.run(case.spec, case.values, case.x, case.y).free))
+    right = oracle.run(case.spec, case.values, case.x, case.y)
+    assert any((a != b).any() for a, b in zip(job.free, right.free, strict=True))
 
 
 def test_bad_orders_are_refused_and_the_node_goes_on() -> None:

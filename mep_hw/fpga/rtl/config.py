@@ -66,7 +66,7 @@ class Shape:
 
 def shape(node: Node) -> Shape:
     spec, lanes = node.spec, node.spec.lanes
-    units = [spec.layers[l].units for l in range(node.first - 1, node.last + 1)]
+    units = [spec.layers[n].units for n in range(node.first - 1, node.last + 1)]
     units.append(0 if node.has_readout else spec.layers[node.last + 1].units)
     words = [-(-n // lanes) for n in units]
     base = [0, *(sum(words[1:t]) for t in range(1, len(words) - 1)), 0]
@@ -79,7 +79,7 @@ def header(node: Node) -> str:
     """The file's text."""
     entries = parameters(node)
     lines = [
-        f"// Node {node.index} of {node.spec.name}: layers {node.first} to {node.last}. Made by mep_hw; not to be edited.",
+        f"// Node {node.index} of {node.spec.name}: layers {node.first} to {node.last}. Made by mep_hw.",
         "/* verilator lint_off UNUSEDPARAM */",
         ",\n".join(f"    parameter {text}" for text in entries),
         "/* verilator lint_on UNUSEDPARAM */",
@@ -94,42 +94,44 @@ def parameters(node: Node) -> list[str]:
     couplings = node.couplings
     weight = max(spec.weights[c - 1].bits for c in couplings)
     state = max(layer.state.bits for layer in layers)
-    bias = max(spec.layers[l].bias_bits for l in own)
+    bias = max(spec.layers[n].bias_bits for n in own)
     first, by = max(weight, state + 1), max(state, 18 if form.has_readout else 0)
     old = max(weight, bias)
     counts = {
         "P": form.lanes, "M": form.own, "K": form.couplings, "TAKES_INPUT": int(form.takes_input),
-        "HAS_READOUT": int(form.has_readout), "HAS_ABOVE": int(not form.has_readout), "LEARN": int(learning is not None),
-        "WEIGHT_WORDS": form.weight_words, "STATE_WORDS": form.state_words, "OWN_UNITS": sum(form.units[1:-1]),
+        "HAS_READOUT": int(form.has_readout), "HAS_ABOVE": int(not form.has_readout),
+        "LEARN": int(learning is not None), "WEIGHT_WORDS": form.weight_words, "STATE_WORDS": form.state_words,
+        "OWN_UNITS": sum(form.units[1:-1]),
         "INPUT_WORDS": form.words[0], "TARGET_WORDS": form.words[form.own],
         "STEP_ADDRESS": form.units[1] * form.words[0] if form.takes_input else 0,
         "TREE": form.tree, "DRAIN": form.drain, "GAP": form.gap, "ENTRIES": form.couplings + form.own,
         "WB": weight, "SB": state, "BB": bias, "VB": max(weight, state, bias), "OB": old, "XB": first, "YB": by,
         "MB": first + by, "PB": state + 20, "QB": max(2 * state + 2, 34, old) + 1,
-        "UB": max(spec.sums[l - 1].up for l in own), "DB": max(1, *(spec.sums[l - 1].down for l in own)),
-        "TB": max(spec.sums[l - 1].total for l in own),
-        "LW": _width(form.lanes), "TW": _width(form.own + 2), "NW": _width(max(form.words)), "RW": _width(max(form.units)),
+        "UB": max(spec.sums[n - 1].up for n in own), "DB": max(1, *(spec.sums[n - 1].down for n in own)),
+        "TB": max(spec.sums[n - 1].total for n in own),
+        "LW": _width(form.lanes), "TW": _width(form.own + 2), "NW": _width(max(form.words)),
+        "RW": _width(max(form.units)),
         "SW": _width(form.state_words), "AW": _width(max(form.weight_words, form.state_words, *form.words)),
         "EW": _width(form.couplings + form.own), "IW": _width(form.words[0]), "YW": _width(form.words[form.own]),
         "BETA_FRACTION": spec.beta_fraction, "PULL_HALF": (1 << spec.beta_fraction) >> 1,
     }  # fmt: skip
-    shifts = {l: spec.shifts(l) for l in own}
-    rounds = [spec.headroom(l) + spec.step_shift for l in own]
+    shifts = {n: spec.shifts(n) for n in own}
+    rounds = [spec.headroom(n) + spec.step_shift for n in own]
     tables: dict[str, Sequence[int]] = {
         "UNITS": form.units,
         "WORDS": form.words,
         "BASE": form.base,
-        "LOW": [0, *(spec.layers[l].low for l in own), 0],
-        "HIGH": [0, *(spec.layers[l].high for l in own), 0],
-        "REST": [0, *(spec.layers[l].rest for l in own), 0],
-        "HEAD": [0, *(shifts[l][0] for l in own), 0],
-        "UP_SHIFT": [0, *(shifts[l][1] for l in own), 0],
-        "DOWN_SHIFT": [0, *(shifts[l][2] for l in own), 0],
+        "LOW": [0, *(spec.layers[n].low for n in own), 0],
+        "HIGH": [0, *(spec.layers[n].high for n in own), 0],
+        "REST": [0, *(spec.layers[n].rest for n in own), 0],
+        "HEAD": [0, *(shifts[n][0] for n in own), 0],
+        "UP_SHIFT": [0, *(shifts[n][1] for n in own), 0],
+        "DOWN_SHIFT": [0, *(shifts[n][2] for n in own), 0],
         "STEP": [0, *rounds, 0],
         "SHIFT": [0] if learning is None else [
-            *(learning.weight_shift[c - 1] for c in couplings), *(learning.bias_shift[l - 1] for l in own)
+            *(learning.weight_shift[c - 1] for c in couplings), *(learning.bias_shift[n - 1] for n in own)
         ],
-        "MOST": [*(spec.weights[c - 1].most for c in couplings), *(spec.layers[l].bias.most for l in own)],
+        "MOST": [*(spec.weights[c - 1].most for c in couplings), *(spec.layers[n].bias.most for n in own)],
     }  # fmt: skip
     texts = [f'{name} = "{name.split("_")[0].lower()}.mem"' for name in ("WEIGHTS_FILE", "BIASES_FILE", "SEEDS_FILE")]
     return [

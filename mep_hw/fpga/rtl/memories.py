@@ -13,14 +13,14 @@ def memories(node: Node, values: Values) -> dict[str, str]:
     """Weights and biases that the node holds, and the seeds of its shift registers if it learns."""
     spec, lanes = node.spec, node.spec.lanes
     weight = max(spec.weights[c - 1].bits for c in node.couplings)
-    bias = max(spec.layers[l].bias_bits for l in node.layers)
+    bias = max(spec.layers[n].bias_bits for n in node.layers)
     files = {
         "weights.mem": _lines([values.weights[c - 1] for c in node.couplings], lanes, weight),
-        "biases.mem": _lines([values.biases[l - 1] for l in node.layers], lanes, bias),
+        "biases.mem": _lines([values.biases[n - 1] for n in node.layers], lanes, bias),
     }
     if spec.learning is not None:
         registers = seeded(spec)
-        entries = [registers[c - 1] for c in node.couplings] + [registers[spec.depth + l - 1] for l in node.layers]
+        entries = [registers[c - 1] for c in node.couplings] + [registers[spec.depth + n - 1] for n in node.layers]
         files["seeds.mem"] = _lines(entries, lanes, 32)
     return files
 

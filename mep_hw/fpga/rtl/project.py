@@ -89,7 +89,7 @@ test: simulate
 \thead -c $$(wc -c < runs.bin) found.bin | cmp - runs.bin
 \ttail -c $$(wc -c < held.bin) found.bin | cmp - held.bin
 \t@echo "the node equals the oracle"
-simulate: $(wildcard ../rtl/*) $(wildcard *.h) main.cpp made.cpp
+simulate: $(wildcard ../rtl/*.sv ../rtl/*.svh *.h) main.cpp made.cpp
 \tverilator --cc --exe --build -Wall --x-initial unique --prefix Node0 --Mdir made --top-module mep_node -I../rtl \\
 \t  -CFLAGS "-std=c++17 -O1 -I.. -include Node0.h" -o ../simulate ../rtl/mep_node.sv made.cpp
 clean:
@@ -130,19 +130,18 @@ tee -o ../stat.txt stat
 def _readme(node: Node) -> str:
     spec, form, counts = node.spec, shape(node), run(node, NUDGE)
     rows = [
-        f"| {l} | {spec.layers[l].units} | {_form(spec.layers[l].state)} | {spec.layers[l].low} to {spec.layers[l].high} "
-        f"| {_form(spec.layers[l].bias)} |"
-        for l in node.layers
+        f"| {n} | {one.units} | {_form(one.state)} | {one.low} to {one.high} | {_form(one.bias)} |"
+        for n, one in ((n, spec.layers[n]) for n in node.layers)
     ]
     held = [
         f"| {c - 1} to {c} | {spec.layers[c].units} x {spec.layers[c - 1].units} | {_form(spec.weights[c - 1])} |"
         for c in node.couplings
     ]
     bench = (
-        "`make -C tb` simulates the node with Verilator and g++ on the oracle's numbers; its exit code says whether every\n"
-        "state, counter and weight is equal."
+        "`make -C tb` simulates the node with Verilator and g++ on the oracle's numbers; its exit code says whether\n"
+        "every state, counter and weight is equal."
         if not form.linked
-        else "The node needs its neighbours: the cluster that it belongs to is simulated by `mep-hw fpga verify`."
+        else "The node needs its neighbours: the cluster it belongs to is simulated by `mep-hw fpga verify`."
     )
     total = "depends on the links" if counts.total is None else f"{counts.total} cycles"
     words = static_words(form)
@@ -151,20 +150,22 @@ def _readme(node: Node) -> str:
         f"An equilibrium network's layers {node.first} to {node.last}, P = {form.lanes} lanes, "
         f"{'with' if spec.learning else 'without'} learning on the chip. What it computes is in `spec.json`.", "",
         "## Run it", "", bench,
-        "Synthesis out of context: `synth/vivado.tcl`, `synth/yosys.ys`. Top module `mep_node`, sources in `files.f`.", "",
+        "Synthesis out of context: `synth/vivado.tcl`, `synth/yosys.ys`. Top module `mep_node`, sources in",
+        "`files.f`.", "",
         "## Formats", "", "| layer | units | states | range | biases |", "|---|---|---|---|---|", *rows, "",
         "| coupling | weights | format |", "|---|---|---|", *held, "",
         "## Interfaces", "",
-        "One clock `aclk`, synchronous reset `aresetn`, active low. `s_axil`: AXI4-Lite. `s_host`, `m_host`: AXI-Stream of",
-        "32-bit words, one sign-extended value a beat, TLAST on the last beat of a job's output. `s_below`, `m_below`,",
-        "`s_above`, `m_above`: AXI-Stream pairs to the neighbours; tie those of a link that the node does not have to zero.", "",
+        "One clock `aclk`, synchronous reset `aresetn`, active low. `s_axil`: AXI4-Lite. `s_host`, `m_host`:",
+        "AXI-Stream of 32-bit words, one sign-extended value a beat, TLAST on the last beat of a job's output.",
+        "`s_below`, `m_below`, `s_above`, `m_above`: AXI-Stream pairs to the neighbours; tie those of a link that the",
+        "node does not have to zero.", "",
         f"- below: {'no link, layer 1 takes the input' if form.takes_input else 'a link'}; "
         f"above: {'no link, the read-out is here' if form.has_readout else 'a link'}",
         "- WRITE takes and READ sends the weights row by row, coupling by coupling, then the biases.",
-        "- RUN takes the input (if layer 1 is here), then with NUDGE the target (if the read-out is here), and sends the",
-        "  states that its flags ask for, after each phase.",
-        "- A frame on a link: a header (bits 31..18 number of the RUN job since reset, 17..16 phase, 15..0 frame), then the",
-        "  states next to the cut, TLAST on the last.", "",
+        "- RUN takes the input (if layer 1 is here), then with NUDGE the target (if the read-out is here), and sends",
+        "  the states that its flags ask for, after each phase.",
+        "- A frame on a link: a header (bits 31..18 number of the RUN job since reset, 17..16 phase, 15..0 frame),",
+        "  then the states next to the cut, TLAST on the last.", "",
         "## Registers", "", "```", *_registers(), "```", "",
         "## Cycles", "",
         f"One sample with its three phases: {total}. Static drive: {counts.static}, steps: {counts.settle}, of them "
