@@ -73,11 +73,23 @@ def test_what_goes_wrong_ends_in_one_line_and_leaves_no_process(
     assert len(cluster.pids) == 3 and all(map(gone, cluster.pids))
 
 
+def test_a_silent_node_without_a_clock_ends_in_one_line() -> None:
+    case = cluster_cases.contractive(2)
+    timing = Timing(timeout_s=0.5, stall=1.0, stall_s=0.02)
+    with pytest.raises(MachineError, match="node 0: gave no sign for 2.5 s"):
+        with Cluster(case.spec, case.values, "asynchronous", timing) as cluster:
+            os.kill(cluster.pids[0], signal.SIGSTOP)
+            cluster.run(case.x, case.y)
+    assert all(map(gone, cluster.pids))
+
+
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
         (lambda: Timing(drop=1.5), InputError),
-        (lambda: Timing(timeout_s=-1.0), InputError),
+        (lambda: Timing(timeout_s=0.0), InputError),
+        (lambda: Timing(jitter_s=-1.0), InputError),
+        (lambda: Timing(limit=0), InputError),
         (lambda: _uncertified(), CapabilityError),
     ],
 )
