@@ -14,6 +14,7 @@ from mep_hw.cli import flags, lists, models, output
 from mep_hw.cli.options import merged
 from mep_hw.cli.study_events import events
 from mep_hw.cli.study_formats import formats
+from mep_hw.cli.study_fpga import fpga
 from mep_hw.cli.study_nir import nir_readers
 from mep_hw.cli.study_programming import programming
 from mep_hw.cli.train import start
@@ -43,7 +44,8 @@ study = typer.Typer(
     "\n\nmep-hw study spiking --out runs --seeds 0"
     "\n\nmep-hw study programming --task digits --out runs --devices ecram,ideal --seeds 0"
     "\n\nmep-hw study events --out runs --thresholds 16,64 --seeds 0"
-    "\n\nmep-hw study formats --out runs",
+    "\n\nmep-hw study formats --out runs"
+    "\n\nmep-hw study fpga --model 64-24-10 --lanes 4,8 --learning 8 --out runs",
     no_args_is_help=True,
 )
 
@@ -51,6 +53,7 @@ study = typer.Typer(
 study.command()(programming)
 study.command()(events)
 study.command()(formats)
+study.command()(fpga)
 study.command("nir")(nir_readers)
 
 

@@ -30,6 +30,7 @@ KINDS: dict[str, str] = {  # cell of a library -> what people count
     r"RAMB36E\d": "bram36",
     r"RAMB18E\d|DP16KD": "bram18",
     r"RAM\d+[MX].*|RAM\d+X.*|TRELLIS_DPR16X4": "lutram",
+    r"SRL\w+": "srl",
 }
 ECP5 = "85k", "CABGA756", 8  # size, package, speed grade
 
@@ -47,6 +48,7 @@ class Synthesis:
     bram18: int
     bram36: int
     lutram: int
+    srl: int
     carry: int
     cells: dict[str, int]
     clock_mhz: float | None = None
