@@ -18,9 +18,12 @@ from mep_hw.fpga.cluster.cosim.run import executing
 from mep_hw.fpga.hls import pragmas, simulate
 from mep_hw.fpga.hls.headers import headers
 from mep_hw.fpga.node import EMIT_FREE, EMIT_MINUS, EMIT_PLUS, LEARN, NUDGE, Node
+from mep_hw.fpga.oracle import Job
 from mep_hw.fpga.rtl import cycles, lockstep
+from mep_hw.fpga.rtl.gates import gates
 from mep_hw.fpga.rtl.lockstep import Links
-from mep_hw.fpga.spec import Spec, Values
+from mep_hw.fpga.rtl.verilate import build
+from mep_hw.fpga.spec import Spec, Values, Whole
 from mep_hw.fpga.synthesis import Family, routed, synthesise
 from mep_hw.fpga.verify import Check, Samples, Status, attempted, compared, proved, samples
 
@@ -28,6 +31,8 @@ FAMILIES: tuple[Family, ...] = ("xcup", "xc7", "ecp5")
 LATENCY = 100  # cycles of the links of a simulated cluster
 STALLS = 64  # of 256 cycles in which an end of a stream pauses
 MAKE_S = 900.0
+BENCHES = {"hls": ".", "rtl": "tb"}  # where a project's Makefile is
+TOP = "mep_node"
 
 
 def verify(path: Path, *, synthesis: bool = False) -> Iterator[Check]:
@@ -48,6 +53,7 @@ def verify(path: Path, *, synthesis: bool = False) -> Iterator[Check]:
     if len(spec.nodes) > 1:
         yield compared("a process for each node", executing("synchronous"), spec, values, wanted)
     if kind == "rtl" and synthesis:
+        yield compared("netlist of generic gates by Verilator", _gate_level, spec, values, wanted)
         for index in range(len(spec.nodes)):
             for family in FAMILIES:
                 yield attempted(
@@ -95,7 +101,7 @@ def _bench(project: Path, kind: Kind) -> tuple[Status, str]:
     with tempfile.TemporaryDirectory() as work:
         copy = Path(work) / project.name
         shutil.copytree(project, copy)
-        told = tools.call([*make, "-C", copy], timeout_s=MAKE_S).strip().splitlines()
+        told = tools.call([*make, "-C", copy / BENCHES[kind]], timeout_s=MAKE_S).strip().splitlines()
     return "passed", told[-2] if told[-1].startswith("make") else told[-1]
 
 
@@ -108,14 +114,17 @@ def _counted(spec: Spec, values: Values, wanted: Samples) -> tuple[Status, str]:
     return ("passed" if found == expected else "failed"), detail
 
 
+def _gate_level(spec: Spec, values: Values, x: Whole, target: Whole, learning: bool) -> tuple[Job, Values]:
+    job, after, _ = lockstep.measured(spec, values, x, target, learning, program=build(spec, gates))
+    return job, after
+
+
 def _synthesis(project: Path, family: Family) -> tuple[Status, str]:
     with tempfile.TemporaryDirectory() as work:
         place = Path(work)
-        for source in project.rglob("*"):
-            if source.suffix in (".sv", ".svh", ".mem"):
-                shutil.copy(source, place)
-        top = project.name
-        found = synthesise(sorted(place.glob("*.sv")), top, family, place)
+        for source in (project / "rtl").iterdir():
+            shutil.copy(source, place)
+        found = synthesise(sorted(place.glob("*.sv")), TOP, family, place)
         if family == "ecp5" and tools.found("nextpnr-ecp5"):
             found = routed(found, place)
     counts = ", ".join(f"{getattr(found, name)} {name}" for name in ("lut", "ff", "dsp", "bram18", "bram36", "lutram"))
