@@ -23,7 +23,7 @@ from mep_hw.fpga.widths import formats_of, whole_bits
 from mep_hw.model import Model
 
 STATE_BITS, WEIGHT_BITS = (8, 10, 11, 12, 14), (4, 6, 8, 10, 12)
-LEARNING = Goal(cosine=0.98)
+LEARNING = Goal(cosine=0.98, learns=True)
 
 
 @cache
