@@ -64,7 +64,8 @@ def command(kind: Kind) -> Callable[..., None]:
     """The command that exports projects of one kind."""
 
     def export(
-        model: Subject, out: Out, nodes: Nodes = 1, lanes: Lanes = None, learn: Learn = False, lr: Rate = None, inference: Inference = False,
+        model: Subject, out: Out, nodes: Nodes = 1, lanes: Lanes = None, learn: Learn = False, lr: Rate = None,
+        inference: Inference = False,
         data: DataOption = "digits", samples: Samples = 200, tolerance: Tolerance = 0.005,
         state_bits: StateBits = None, weight_bits: WeightBits = None, sum_bits: SumBits = SUM_BITS,
         beta: Beta = 0.25, seed: Seed = None, as_json: flags.Json = False,
