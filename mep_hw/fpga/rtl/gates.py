@@ -1,39 +1,52 @@
-"""The netlist of a node in generic gates, by yosys, as Verilog that is simulated in place of its sources.
+"""A node as a netlist of generic gates and flip-flops, by Yosys: what synthesis makes of the source, back as Verilog.
 
-Memories are kept as memories; all else is single-bit gates and flip-flops. It proves what synthesis makes of the
-sources, not what mapping to the cells of a chip makes of these: vendors' cells need vendors' models.
+It takes the source's place in a simulation (`build(spec, gates)`), so that the reading of SystemVerilog by a synthesis
+tool is checked too. Memories stay memories: vendors' cells have no open models here. Small nodes only.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from mep_hw.fpga.tools import call, require
+from mep_hw.fpga import tools
 
-LIMIT_S = 600.0
-NETLIST = "mep_node.sv"
-SCRIPT = (
-    "read_verilog -sv {sources}; hierarchy -check -top mep_node; proc; flatten; opt; memory -nomap; opt -full; "
-    "techmap; simplemap; opt; abc -fast -g AND,OR,XOR,MUX; opt_clean -purge; write_verilog -noattr " + NETLIST
+SCRIPT = """\
+read_verilog -sv -I. {sources}
+hierarchy -check -top mep_node
+proc
+flatten
+opt -fast
+memory -nomap
+opt -fast
+techmap
+opt -fast
+simplemap
+dfflegalize -cell $_DFF_P_ x -cell $_DFFE_PP_ x
+splitnets
+clean
+write_verilog -noattr gates.v
+"""
+LIMIT_S = 600
+WAIVED = "".join(  # names, leftovers and the bits of a bus that feed others of it are Yosys's
+    f"/* verilator lint_off {name} */\n" for name in ("DECLFILENAME", "UNUSED", "UNDRIVEN", "UNOPTFLAT", "WIDTH")
 )
-STYLE = ("DECLFILENAME", "WIDTH", "UNUSED", "UNDRIVEN", "UNOPTFLAT", "BLKSEQ", "INITIALDLY", "CMPCONST", "SELRANGE")
 
 
-def gates(files: dict[str, str]) -> dict[str, str]:
-    """The netlist in place of the sources of one node, for `change` of `mep_hw.fpga.rtl.verilate.build`.
+def gates(files: Mapping[str, str]) -> dict[str, str]:
+    """One node's files with all sources replaced by the netlist, whose top keeps its name and ports.
 
     Raises:
-        MachineError: yosys is missing, fails or takes too long.
+        MachineError: Yosys is missing or fails.
     """
-    program = require("yosys")
+    program = tools.require("yosys")
     with tempfile.TemporaryDirectory() as temporary:
-        work = Path(temporary)
+        place = Path(temporary)
         for name, text in files.items():
-            (work / name).write_text(text)
-        sources = " ".join(sorted(name for name in files if name.endswith(".sv")))
-        (work / NETLIST).rename(work / "top.sv")
-        script = SCRIPT.format(sources=sources.replace(NETLIST, "top.sv"))
-        call([program, "-q", "-p", script], timeout_s=LIMIT_S, folder=work)
-        quiet = "".join(f"/* verilator lint_off {name} */\n" for name in STYLE)  # of a netlist, not of what it does
-        return {NETLIST: quiet + (work / NETLIST).read_text()}
+            (place / name).write_text(text)
+        (place / "gates.ys").write_text(SCRIPT.format(sources=" ".join(sorted(n for n in files if n.endswith(".sv")))))
+        tools.call([program, "-q", "gates.ys"], timeout_s=LIMIT_S, folder=place)
+        netlist = (place / "gates.v").read_text()
+    kept = {name: text for name, text in files.items() if name.endswith(".mem")}
+    return kept | {"mep_node.sv": WAIVED + netlist}
