@@ -65,8 +65,7 @@ def command(kind: Kind) -> Callable[..., None]:
 
     def export(
         model: Subject, out: Out, nodes: Nodes = 1, lanes: Lanes = None, learn: Learn = False, lr: Rate = None,
-        inference: Inference = False,
-        data: DataOption = "digits", samples: Samples = 200, tolerance: Tolerance = 0.005,
+        inference: Inference = False, data: DataOption = "digits", samples: Samples = 200, tolerance: Tolerance = 0.005,
         state_bits: StateBits = None, weight_bits: WeightBits = None, sum_bits: SumBits = SUM_BITS,
         beta: Beta = 0.25, seed: Seed = None, as_json: flags.Json = False,
     ) -> None:  # fmt: skip
