@@ -28,6 +28,7 @@ from mep_hw.fpga.synthesis import Family, routed, synthesise
 from mep_hw.fpga.verify import Check, Samples, Status, attempted, compared, proved, samples
 
 FAMILIES: tuple[Family, ...] = ("xcup", "xc7", "ecp5")
+STATES = 10_000  # that an executable is compared in, at least
 LATENCY = 100  # cycles of the links of a simulated cluster
 STALLS = 64  # of 256 cycles in which an end of a stream pauses
 MAKE_S = 900.0
@@ -45,7 +46,7 @@ def verify(path: Path, *, synthesis: bool = False) -> Iterator[Check]:
     kind = assemble.kind_of(path)
     yield proved(spec, values)
     yield Check("files are as exported", *_unchanged(path, spec, values, kind))
-    wanted = samples(spec, values)
+    wanted = samples(spec, values, states=STATES)
     yield compared("native C++", native.execute, spec, values, wanted)
     yield from _of_hls(path, spec, values, wanted) if kind == "hls" else _of_rtl(spec, values, wanted)
     for index in range(len(spec.nodes)):
