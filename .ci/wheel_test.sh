@@ -48,6 +48,11 @@ EOF
   for name in $("$work/venv/bin/python" -c 'import mep_hw.cards as c; print(*c.backend_names())'); do
     grep -q "$name" "$work/backends.txt" || { echo "wheel test: $1: mep-hw backends does not list $name" >&2; exit 1; }
   done
+  for kind in hls rtl; do
+    "$work/venv/bin/mep-hw" export "$kind" 8-4-3 --data random --samples 20 --out "$work/$kind" --json >"$work/export.txt"
+    "$work/venv/bin/mep-hw" fpga verify "$work/$kind" --json >"$work/verify.txt" || { cat "$work/verify.txt" >&2; exit 1; }
+    rm -r "${work:?}/$kind"
+  done
   cd "$checkout"
   echo "wheel test: $1 ok: $shown"
 }

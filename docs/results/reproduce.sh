@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Every figure in docs/results and in the README. Hours on two cores; name a part to run only that.
 #   docs/results/reproduce.sh \
-#     [digits|gradients|speed|rules|crossbar|loihi|fpga|nodes|events|nonidealities|programming|spiking|wires|nir|mnist]
+#     [digits|gradients|speed|rules|crossbar|loihi|fpga|formats|cluster|nodes|events|nonidealities|programming|spiking
+#      |wires|nir|mnist]
 set -euo pipefail
 cd "$(dirname "$0")"
 part=${1:-all}
@@ -59,6 +60,12 @@ if [ "$part" = all ] || [ "$part" = programming ]; then # goes on where it was c
 fi
 if [ "$part" = all ] || [ "$part" = spiking ]; then # needs the extra brian2; goes on where it was cut off
   mep-hw study spiking --out spiking
+fi
+if [ "$part" = all ] || [ "$part" = formats ]; then # needs MEP_HW_DATA, or downloads the files
+  mep-hw study formats --out fpga
+fi
+if [ "$part" = all ] || [ "$part" = cluster ]; then
+  mep-hw study cluster --out fpga
 fi
 if [ "$part" = nir ]; then # downloads other projects; CONSTRAINTS may hold their torch
   mep-hw study nir --out nir ${CONSTRAINTS:+--constraints "$CONSTRAINTS"}

@@ -22,7 +22,7 @@ from mep_hw.fpga.quantised import SUM_BITS, learning_of, quantised
 from mep_hw.fpga.spec import Spec, Values
 from mep_hw.model import Model
 
-COSINE = 0.98  # of contrasts with `cpu`, where the weights learn on the chip
+COSINE = 0.98  # of contrasts with `cpu`, where nudged phases are of use
 LEARNING_BITS = (12, 14, 16)  # of weights that learn: with fewer, most updates are a matter of chance
 RANDOM = "random"
 EPILOG = """Examples:
@@ -39,6 +39,9 @@ Lanes = Annotated[
     typer.Option(min=1, help="Weights read at once; default: at most 16, what divides all layers.", show_default=False),
 ]
 Learn = Annotated[bool, typer.Option("--learn", help="Weights learn on the chip.")]
+Inference = Annotated[
+    bool, typer.Option("--inference", help="Only the free phase is of use: fewer bits, and contrasts may be wrong.")
+]
 Rate = Annotated[
     float | None, typer.Option(help="Of --learn: learning rate, 2 beta times a power of two.", show_default=False)
 ]
@@ -62,18 +65,20 @@ def command(kind: Kind) -> Callable[..., None]:
 
     def export(
         model: Subject, out: Out, nodes: Nodes = 1, lanes: Lanes = None, learn: Learn = False, lr: Rate = None,
-        data: DataOption = "digits", samples: Samples = 200, tolerance: Tolerance = 0.005,
+        inference: Inference = False, data: DataOption = "digits", samples: Samples = 200, tolerance: Tolerance = 0.005,
         state_bits: StateBits = None, weight_bits: WeightBits = None, sum_bits: SumBits = SUM_BITS,
         beta: Beta = 0.25, seed: Seed = None, as_json: flags.Json = False,
     ) -> None:  # fmt: skip
         folder.require_new(out)
         if lr is not None and not learn:
             raise InputError("export", "lr", lr, rule="has no effect without --learn", fix="leave it out, or add it")
+        if inference and learn:
+            raise InputError("export", "inference", True, rule="excludes --learn", fix="leave one of them out")
         subject = models.given(model, seed, "export")
         phases = Phases(beta=beta)
         found = choose(
             subject, *_samples(subject, data, samples),
-            goal=Goal(tolerance, COSINE if learn else None), phases=phases,
+            goal=Goal(tolerance, None if inference else COSINE, learn), phases=phases,
             state_bits=(state_bits,) if state_bits else STATE_BITS,
             weight_bits=(weight_bits,) if weight_bits else LEARNING_BITS if learn else WEIGHT_BITS,
             settle=native.settle if tools.found("g++") else oracle.settle,

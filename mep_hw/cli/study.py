@@ -12,6 +12,7 @@ from rich.progress import track
 
 from mep_hw.cli import flags, lists, models, output
 from mep_hw.cli.options import merged
+from mep_hw.cli.study_cluster import cluster
 from mep_hw.cli.study_events import events
 from mep_hw.cli.study_formats import formats
 from mep_hw.cli.study_fpga import fpga
@@ -45,6 +46,7 @@ study = typer.Typer(
     "\n\nmep-hw study programming --task digits --out runs --devices ecram,ideal --seeds 0"
     "\n\nmep-hw study events --out runs --thresholds 16,64 --seeds 0"
     "\n\nmep-hw study formats --out runs"
+    "\n\nmep-hw study cluster --out runs"
     "\n\nmep-hw study fpga --model 64-24-10 --lanes 4,8 --learning 8 --out runs",
     no_args_is_help=True,
 )
@@ -53,6 +55,7 @@ study = typer.Typer(
 study.command()(programming)
 study.command()(events)
 study.command()(formats)
+study.command()(cluster)
 study.command()(fpga)
 study.command("nir")(nir_readers)
 

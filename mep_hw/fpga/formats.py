@@ -42,11 +42,12 @@ class Goal:
     """What formats are to keep.
 
     tolerance: share of samples whose answer may change. cosine: least of every coupling's contrast with that of `cpu`;
-    None: the weights do not learn, and contrasts do not count.
+    None: nudged phases are of no use, and contrasts do not count. learns: weights change, and formats leave them room.
     """
 
     tolerance: float = 0.005
     cosine: float | None = None
+    learns: bool = False
 
     def reached(self, found: Measured) -> bool:
         return found.changed <= self.tolerance and (self.cosine is None or min(found.cosines) >= self.cosine)
@@ -128,8 +129,8 @@ def choose(
     if model.outputs < 2:
         rule, fix = "must be at least 2 for an answer to change", "give the formats yourself"
         raise InputError("fpga", "outputs", model.outputs, rule=rule, fix=fix)
-    learning, kept = goal.cosine is not None, whole_bits(model, FEW_BITS)
-    widths = weight_bits if kept is None else (kept + learning,)
+    kept = whole_bits(model, FEW_BITS)
+    widths = weight_bits if kept is None else (kept + goal.learns,)
     known, tried = reference(model, x, y, phases.beta), dict[tuple[int, int], Tried]()
 
     def reaches(states: int, weights: int) -> bool:
@@ -148,9 +149,9 @@ def choose(
     pairs = [(s, w) for s in state_bits for w in widths if s >= least_states and w >= least_weights]
     for states, weights in sorted(pairs, key=lambda pair: (pair[0] * pair[1], pair[1])):
         if reaches(states, weights):
-            formats = formats_of(model, known, states, weights, input_fraction=input_fraction, learning=learning)
+            formats = formats_of(model, known, states, weights, input_fraction=input_fraction, learning=goal.learns)
             spec, values, found = tried_out(model, known, formats, phases, settle)
-            if learning:
+            if goal.cosine is not None:
                 spec, found = _fewest_nudged(known, spec, values, goal, settle)
             steps = spec.free_steps, spec.nudged_steps
             return Choice(formats, *steps, found, known.accuracy, len(x), goal, tuple(tried.values()))
@@ -189,9 +190,8 @@ def _tried(
     model: Model, known: Reference, states: int, weights: int, input_fraction: int, goal: Goal, phases: Phases,
     settle: Settle,
 ) -> Tried:  # fmt: skip
-    learning = goal.cosine is not None
     try:
-        formats = formats_of(model, known, states, weights, input_fraction=input_fraction, learning=learning)
+        formats = formats_of(model, known, states, weights, input_fraction=input_fraction, learning=goal.learns)
         *_, found = tried_out(model, known, formats, phases, settle)
     except CapabilityError as error:
         return Tried(states, weights, None, str(error), passed=False)

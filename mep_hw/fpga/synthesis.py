@@ -80,7 +80,11 @@ def synthesise(
         kind = next((kind for pattern, kind in KINDS.items() if re.fullmatch(pattern, name)), None)
         if kind is not None:
             kinds[kind] += number
-    return Synthesis(tool=version("yosys"), family=family, part=None, cells=dict(sorted(cells.items())), **kinds)
+    every = dict(sorted(cells.items()))
+    return Synthesis(
+        version("yosys"), family, None, lut=kinds["lut"], ff=kinds["ff"], dsp=kinds["dsp"], bram18=kinds["bram18"],
+        bram36=kinds["bram36"], lutram=kinds["lutram"], srl=kinds["srl"], carry=kinds["carry"], cells=every,
+    )  # fmt: skip
 
 
 def routed(found: Synthesis, work: Path, *, seed: int = 1, timeout_s: float = 3600.0) -> Synthesis:

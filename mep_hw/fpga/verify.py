@@ -20,7 +20,6 @@ from mep_hw.fpga.spec import Spec, Values, Whole
 from mep_hw.fpga.tools import Missing
 
 Status = Literal["passed", "failed", "not run"]
-STATES = 10_000  # that an executable is compared in, at least
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Samples:
     values: Values
 
 
-def samples(spec: Spec, values: Values, *, states: int = STATES, seed: int = 0) -> Samples:
+def samples(spec: Spec, values: Values, *, states: int, seed: int = 0) -> Samples:
     """Enough samples for so many states in all phases: half of them anywhere in range, half at its ends."""
     random = np.random.default_rng(seed)
     rows = ceil(states / (3 * sum(layer.units for layer in spec.layers[1:])))

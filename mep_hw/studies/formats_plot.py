@@ -47,8 +47,6 @@ def plot_formats(table: dict[str, Any], path: Path) -> None:
         label = f"chosen for {name}: {place} and {run['formats']['weights'][0]['bits']} bits"
         changed.plot([place], [100 * max(best["measured"]["changed"], FLOOR)], label=label, **look)
         contrast.plot([place], [min(run["measured"]["cosines"])], label=label, **look)
-    known = chosen["use"]["accuracy"]
-    accuracy.axhline(100 * known, color="black", linestyle=":", label="float")
     goals = table["settings"]["goals"]
     changed.axhline(100 * goals["use"]["tolerance"], color="black", linestyle=":", label="allowed")
     contrast.axhline(goals["learning"]["cosine"], color="black", linestyle=":", label="asked for, to learn")
@@ -56,8 +54,11 @@ def plot_formats(table: dict[str, Any], path: Path) -> None:
     accuracy.set(ylabel="accuracy, samples held out (%)", title="Accuracy")
     changed.set(ylabel=f"answers changed (%; {100 * FLOOR:g}: none)", title="Changed answers")
     contrast.set(ylabel="smallest cosine of any coupling", title="Contrast against that of cpu in float64")
+    changed.set_ylim(top=20)  # room for the legend
     for panel in (accuracy, changed, contrast):
         panel.set_xlabel("bits of states")
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=7)
+    figure.legend(*accuracy.get_legend_handles_labels(), fontsize=8, loc="outside right upper")
+    changed.legend(fontsize=7, loc="upper right")
+    contrast.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1, 0.15))
     write_atomic(path, png(figure))

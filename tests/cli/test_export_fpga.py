@@ -9,7 +9,14 @@ import pytest
 from command import call
 from fpga_programs import HEADERS, need
 
-from mep_hw.fpga import folder
+from mep_hw.fpga import checks, folder
+
+
+@pytest.fixture(autouse=True)
+def _few_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests of the executables compare as many as people get; here it is about the folder."""
+    monkeypatch.setattr(checks, "STATES", 400)
+
 
 SMALL = ("8-4-3", "--data", "random", "--samples", 30, "--state-bits", 12, "--weight-bits", 12, "--seed", 1)
 

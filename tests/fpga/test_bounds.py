@@ -28,6 +28,7 @@ from mep_hw.fpga.quantised import Formats, quantised
 from mep_hw.fpga.spec import Format, Spec, Values
 from mep_hw.gradcheck import precise
 from mep_hw.model import Model
+from mep_hw.spec import BoxSpec
 
 SIZES = (6, 8, 4, 3)
 STEPS = 400  # far more than these models need to stand still
@@ -106,14 +107,14 @@ def test_the_bound_is_tight_enough_to_tell_a_wrong_machine() -> None:
 
 def _model(seed: int, low: float) -> Model:
     """Couplings between layers of norm 0.8 together, so that there is one equilibrium."""
-    box = mep_hw.spec.BoxSpec(low=low, high=1.0)
+    box = BoxSpec(low=low, high=1.0, gain=1.0)
     model = mep_hw.mlp(*SIZES, activation=box, seed=seed, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
     for weight, bias in zip(model.weights, model.biases, strict=True):
         assert bias is not None
         weight.copy_(torch.randn(weight.shape, generator=generator, dtype=torch.float64))
         bias.copy_(0.5 + 0.3 * torch.randn(bias.shape, generator=generator, dtype=torch.float64))
-    norm = np.linalg.norm(_joined([w.numpy() for w in model.weights]), 2)
+    norm = float(np.linalg.norm(_joined([w.numpy() for w in model.weights]), 2))
     model.weights[0] *= 0.3  # leaves most units inside of their bounds
     for weight in model.weights[1:]:
         weight *= 0.8 / norm
@@ -171,7 +172,7 @@ def _distance(spec: Spec, found: oracle.States, real: list[Reals]) -> Reals:
 
 def _bound(spec: Spec, values: Values, x: torch.Tensor, real: list[Reals]) -> Reals:
     """(rows,), see above."""
-    held = [w * form.step for w, form in zip(values.weights, spec.weights, strict=True)]
+    held: list[Reals] = [w * np.float64(form.step) for w, form in zip(values.weights, spec.weights, strict=True)]
     seen, errors = [np.abs(x.numpy()), *map(np.abs, real)], list[Reals]()
     for l in range(1, spec.depth + 1):
         state = spec.layers[l].state

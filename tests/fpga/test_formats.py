@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from mep_hw.fpga.widths import formats_of, whole_bits
 from mep_hw.model import Model
 
 STATE_BITS, WEIGHT_BITS = (8, 10, 11, 12, 14), (4, 6, 8, 10, 12)
-LEARNING = Goal(cosine=0.98)
+LEARNING = Goal(cosine=0.98, learns=True)
 
 
 @cache
@@ -83,7 +84,7 @@ def test_learning_takes_more_bits_and_only_as_many_steps_as_it_needs() -> None:
     assert min(choice.measured.cosines) >= 0.98
     bits = [form.state.bits * form.weights[0].bits for form in (choice.formats, chosen(False).formats)]
     assert bits[0] > bits[1]
-    settings = dict(free_steps=choice.free_steps, **asdict(Phases()))
+    settings: dict[str, Any] = dict(free_steps=choice.free_steps, **asdict(Phases()))
     place = LADDER.index(choice.nudged_steps)
     spec, values = quantised(model, choice.formats, nudged_steps=choice.nudged_steps, **settings)
     start = oracle.at_rest(spec, len(x))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import fpga_cases
 import numpy as np
 import pytest
@@ -19,11 +21,11 @@ from mep_hw.spec import BoxSpec
 
 STATE, INPUT = Format(bits=16, fraction=13), Format(bits=10, fraction=8)
 FORMATS = Formats(STATE, INPUT, 16, (Format(bits=12, fraction=10),) * 2, (0.0, 1.0))
-SETTINGS = dict(free_steps=20, nudged_steps=10, beta=0.25, beta_fraction=7)
+SETTINGS: dict[str, Any] = dict(free_steps=20, nudged_steps=10, beta=0.25, beta_fraction=7)
 
 
-def model(*sizes: int, **more: object) -> Model:
-    return mep_hw.mlp(*(sizes or (16, 8, 3)), **more)  # pyright: ignore
+def model(**more: Any) -> Model:
+    return mep_hw.mlp(16, 8, 3, **more)
 
 
 def test_weights_are_the_nearest_whole_steps_and_come_back() -> None:
@@ -47,7 +49,7 @@ def test_weights_of_registers_are_taken_exactly() -> None:
 
 
 def test_the_offset_of_a_box_is_part_of_the_bias() -> None:
-    shifted, plain = model(activation=BoxSpec(offset=0.25)), model(activation=BoxSpec())
+    shifted, plain = (model(activation=BoxSpec(gain=1.0, offset=o)) for o in (0.25, 0.0))
     assert plain.biases[0] is not None and shifted.biases[0] is not None
     plain.biases[0].copy_(shifted.biases[0] + 0.25)
     (_, one), (_, other) = (quantised(m, FORMATS, **SETTINGS) for m in (shifted, plain))
@@ -95,7 +97,7 @@ def test_what_the_specification_has_not_is_refused(name: str) -> None:
     assert "is not in the specification" in str(caught.value)
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "lanes": (dict(lanes=5), "lanes = 5: must divide the 16 units of layer 0; take one of 1, 2, 4, 8"),
     "lanes of a later layer": (dict(lanes=16), "lanes = 16: must divide the 8 units of layer 1"),
     "beta": (dict(beta=0.3), "beta = 0.3: must be a whole multiple of 0.0078125; take 0.296875"),
@@ -110,7 +112,7 @@ WRONG = {
 def test_wrong_settings(name: str) -> None:
     more, message = WRONG[name]
     with pytest.raises(InputError, match=message):
-        quantised(model(), FORMATS, **SETTINGS | more)  # pyright: ignore
+        quantised(model(), FORMATS, **SETTINGS | more)
 
 
 def test_the_bits_that_are_named_are_enough() -> None:

@@ -1,8 +1,8 @@
 """Where `ap_int.h` and `ap_fixed.h` are: named by hand, in an installed Vitis, or in the wheel of hls4ml.
 
 Of hls4ml only those Apache-licensed headers are used, where its wheel put them: it is not imported, and nothing of it
-is copied. Its `hls_stream.h` is under another licence and not used. Streams here are our stand-ins, which threads may share, even
-where Vitis is installed; the bench of a project takes the vendor's then.
+is copied. Its `hls_stream.h` is under another licence and not used. Streams here are our stand-ins, which threads may
+share, even where Vitis is installed; the bench of a project takes the vendor's then.
 """
 
 from __future__ import annotations

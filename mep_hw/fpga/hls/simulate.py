@@ -43,7 +43,7 @@ class Simulation:
     """The compiled nodes of a specification.
 
     Args:
-        values: only their shapes and formats matter; each run begins with a WRITE of its own.
+        values: what the memories hold at first, read and compared in each run, which then writes its own.
         place: an empty folder for sources and the program; the caller's to remove.
         define: macros for the compiler.
 
@@ -53,7 +53,7 @@ class Simulation:
 
     def __init__(self, spec: Spec, values: Values, place: Path, define: Sequence[str] = ()) -> None:
         values.check(spec)
-        self.spec, self.place = spec, place
+        self.spec, self.first, self.place = spec, values, place
         self.nodes = [Node(spec, index) for index in range(len(spec.nodes))]
         self.program = place / "cluster"
         compiler, found = require("g++"), headers()
@@ -74,12 +74,12 @@ class Simulation:
         run = NUDGE | EMIT_FREE | EMIT_PLUS | EMIT_MINUS | (LEARN if learning else 0)
         files = list[Path]()
         for node in self.nodes:
-            jobs = [Words(WRITE, takes=flat(node.held(values)))]
+            jobs = [Words(READ), Words(WRITE, takes=flat(node.held(values)))]
             jobs += [Words(RUN, run, taken(node, x[row], target[row])) for row in range(len(x))]
             files.append(self.place / f"{name(node)}.jobs")
             files[-1].write_text("".join(job.job(self.spec) for job in [*jobs, Words(READ)]), encoding="utf-8")
         answers = _answers(call([self.program, *files], timeout_s=RUN_S))
-        each = len(x) + 2
+        each = len(x) + 3
         if len(answers) != each * len(self.nodes):
             raise MachineError(
                 "fpga", "C simulation", len(answers), rule="answers came, not one a job", fix="report it"
@@ -87,7 +87,9 @@ class Simulation:
         phases: tuple[list[Whole], ...] = ([], [], [])
         weights, biases = dict[int, Whole](), list[Whole]()
         for number, node in enumerate(self.nodes):
-            *runs, held = answers[number * each + 1 : (number + 1) * each]
+            first, _, *runs, held = answers[number * each : (number + 1) * each]
+            if first.tolist() != flat(node.held(self.first)):
+                raise MachineError("fpga", "C simulation", name(node), rule="holds other values", fix="report it")
             _sort(node, runs, phases)
             shapes = [value.shape for value in node.held(values)]
             parts = np.split(held, np.cumsum([np.prod(shape) for shape in shapes])[:-1])

@@ -192,11 +192,11 @@ def _values(spec: Spec, nodes: Sequence[Node], words: Sequence[Whole]) -> Values
             if c in weights and not (weights[c] == part).all():
                 raise MachineError("fpga", f"coupling {c}", rule="differs between its ends", fix="report this")
             weights[c] = part
-        for l in node.layers:
-            biases[l] = held[at : at + spec.layers[l].units]
-            at += biases[l].size
+        for n in node.layers:  # noqa: E741  # the letter of the formulas
+            biases[n] = held[at : at + spec.layers[n].units]
+            at += biases[n].size
     layers = range(1, spec.depth + 1)
-    return Values(tuple(weights[l] for l in layers), tuple(biases[l] for l in layers))
+    return Values(tuple(weights[n] for n in layers), tuple(biases[n] for n in layers))
 
 
 def _parsed(words: Whole, nodes: int, jobs: int) -> list[list[Done]]:

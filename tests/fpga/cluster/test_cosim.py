@@ -18,6 +18,7 @@ from mep_hw.fpga.cluster import checksum
 from mep_hw.fpga.cluster.certificate import certify
 from mep_hw.fpga.cluster.cosim.link import Timing
 from mep_hw.fpga.cluster.cosim.run import Cluster, executing
+from mep_hw.fpga.cluster.member import Arithmetic
 
 
 def gone(pid: int) -> bool:
@@ -28,7 +29,8 @@ def test_in_step_equals_the_oracle_with_delays_and_stalls() -> None:
     case = cluster_cases.exact(4)
     job, values = oracle.execute(case.spec, case.values, case.x, case.y, True)
     timing = Timing(latency_s=0.0005, jitter_s=0.002, stall=0.1, stall_s=0.01)
-    found, after = executing("synchronous", timing)(case.spec, case.values, case.x, case.y, True)
+    execute = executing("synchronous", timing, arithmetic=Arithmetic())
+    found, after = execute(case.spec, case.values, case.x, case.y, True)
     assert cluster_cases.same(found, job) and cluster_cases.same_values(after, values)
 
 
@@ -73,11 +75,23 @@ def test_what_goes_wrong_ends_in_one_line_and_leaves_no_process(
     assert len(cluster.pids) == 3 and all(map(gone, cluster.pids))
 
 
+def test_a_silent_node_without_a_clock_ends_in_one_line() -> None:
+    case = cluster_cases.contractive(2)
+    timing = Timing(timeout_s=0.5, stall=1.0, stall_s=0.02)
+    cluster = Cluster(case.spec, case.values, "asynchronous", timing)
+    with pytest.raises(MachineError, match="node 0: gave no sign for 2.5 s"), cluster:
+        os.kill(cluster.pids[0], signal.SIGSTOP)
+        cluster.run(case.x, case.y)
+    assert all(map(gone, cluster.pids))
+
+
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
         (lambda: Timing(drop=1.5), InputError),
-        (lambda: Timing(timeout_s=-1.0), InputError),
+        (lambda: Timing(timeout_s=0.0), InputError),
+        (lambda: Timing(jitter_s=-1.0), InputError),
+        (lambda: Timing(limit=0), InputError),
         (lambda: _uncertified(), CapabilityError),
     ],
 )

@@ -27,7 +27,8 @@ class Timing:
         drop: probability that a frame is lost.
         stall: probability that a step takes `stall_s` longer.
         limit: steps of every node after which an asynchronous phase ends, though states still move.
-        timeout_s: longest wait for a frame, for a node's first sign and for a whole asynchronous phase.
+        timeout_s: longest wait for a frame in the synchronous mode and for a closing frame, and, with two seconds more,
+            for any sign of a node that works.
     """
 
     latency_s: float = 0.0
@@ -40,10 +41,13 @@ class Timing:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        bounds = {"latency_s": 10.0, "jitter_s": 10.0, "stall_s": 10.0, "timeout_s": 3600.0, "limit": LAST}
-        for name, most in bounds.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise _wrong(name, getattr(self, name), f"must be from 0 to {most:g}")
+        for name in ("latency_s", "jitter_s", "stall_s"):
+            if not 0 <= getattr(self, name) <= 10:
+                raise _wrong(name, getattr(self, name), "must be from 0 to 10 s")
+        if not 0 < self.timeout_s <= 3600:
+            raise _wrong("timeout_s", self.timeout_s, "must be above 0 and at most 3600 s")
+        if not 1 <= self.limit <= LAST:
+            raise _wrong("limit", self.limit, f"must be from 1 to {LAST}")
         for name in ("drop", "stall"):
             if not 0 <= getattr(self, name) <= 1:
                 raise _wrong(name, getattr(self, name), "must be a probability")

@@ -19,6 +19,7 @@ from mep_hw.errors import MachineError
 from mep_hw.fpga.cluster import certificate, protocol
 from mep_hw.fpga.cluster.checksum import gathered
 from mep_hw.fpga.cluster.cosim.link import Timing
+from mep_hw.fpga.cluster.member import Arithmetic
 from mep_hw.fpga.cluster.protocol import Tell
 from mep_hw.fpga.cluster.simulated import Mode
 from mep_hw.fpga.node import Node
@@ -31,13 +32,13 @@ SLACK_S = 2.0  # after the time-out of a frame, for word of it to come
 GATHER_S = 0.5  # after the first bad news, for that of other nodes
 
 
-def executing(mode: Mode, timing: Timing | None = None, *, force: bool = False) -> Execute:
-    """A cluster for each call, in the form of every other executable."""
+def executing(mode: Mode, timing: Timing | None = None, **options: Any) -> Execute:
+    """A cluster for each call, in the form of every other executable; options are those of `Cluster`."""
 
     def execute(
         spec: Spec, values: Values, x: Whole, target: Whole, learning: bool = False
     ) -> tuple[Job, Values]:  # fmt: skip
-        with Cluster(spec, values, mode, timing, force=force) as cluster:
+        with Cluster(spec, values, mode, timing, **options) as cluster:
             return cluster.run(x, target, learning), gathered(spec, cluster.held())
 
     return execute
@@ -45,6 +46,10 @@ def executing(mode: Mode, timing: Timing | None = None, *, force: bool = False) 
 
 class Cluster:
     """One process for each node of `spec`, from `with` until its end.
+
+    Args:
+        force: run asynchronously without a certificate, with a Notice.
+        arithmetic: what nodes compute with: functions of modules, which their processes import.
 
     Attributes:
         pids: of the nodes' processes.
@@ -63,11 +68,12 @@ class Cluster:
         timing: Timing | None = None,
         *,
         force: bool = False,
+        arithmetic: Arithmetic | None = None,
     ) -> None:
         if mode == "asynchronous":
             certificate.require(spec, values, force=force)
         self._spec, self._values, self._mode, self._timing = spec, values, mode, timing or Timing()
-        self._jobs = self.unsettled = 0
+        self._arithmetic, self._jobs, self.unsettled = arithmetic, 0, 0
         self.pids: tuple[int, ...] = ()
 
     def __enter__(self) -> Cluster:
@@ -94,7 +100,7 @@ class Cluster:
             text = self._spec.to_json()
             for index, control in enumerate(self._controls):
                 held = Node(self._spec, index).held(self._values)
-                control.send(("begin", text, index, held, self._mode, self._timing))
+                control.send(("begin", text, index, held, self._mode, self._timing, self._arithmetic))
         except BaseException:
             self._end(graceful=False)
             raise

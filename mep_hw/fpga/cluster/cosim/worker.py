@@ -3,8 +3,8 @@
 A node's process gets its control connection and its ends of links, answers the requests of its job (see `protocol`)
 with sockets and clocks, and knows only what its node holds. It ends when the control connection does.
 
-    to a node       ("begin", specification, index, held, mode, timing)   ("job", number, x, target, learning)
-                    ("stop", phase)   ("read",)
+    to a node       ("begin", specification, index, held, mode, timing, arithmetic)
+                    ("job", number, x, target, learning)   ("stop", phase)   ("read",)
     from a node     ("ready", process id)   ("tell", Tell)   ("alive",)   ("ends", Ends)   ("held", arrays)
                     ("lost", header, text)
 """
@@ -109,8 +109,8 @@ class _Runner:
 def node(control: Connection, ends: dict[int, socket.socket]) -> None:
     """Serve until the control connection ends, or a frame does not come."""
     control.send(("ready", os.getpid()))
-    _, text, index, held, mode, timing = control.recv()
-    member = Member(Node(Spec.model_validate_json(text), index), held)
+    _, text, index, held, mode, timing, arithmetic = control.recv()
+    member = Member(Node(Spec.model_validate_json(text), index), held, arithmetic)
     layers = member.spec.layers
     links = {
         side: Link(end, layers[member.beside(side)].units, timing, 2 * index + (side > 0)) for side, end in ends.items()
