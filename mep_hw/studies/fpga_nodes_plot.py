@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, RED, GREY = "#1f5fa8", "#c0392b", "0.55"
-FAMILIES = {"xcup": BLUE, "ecp5": RED}
+FAMILIES = {"xcup": (BLUE, 9), "ecp5": (RED, 4)}  # colour, size of markers: equal counts stay visible
 Row = dict[str, Any]
 
 
@@ -39,11 +39,11 @@ def plot_nodes(table: dict[str, Any], path: Path) -> None:
     busy.axhline(85, color=GREY, linestyle=":")
     busy.set(ylim=(0, 102), ylabel="% of cycles", title="Lanes that multiply")
     lut, ff, blocks = panels[1]
-    for family, color in FAMILIES.items():
-        _cells(lut, table["rows"], family, ("lut",), color)
-        _cells(ff, table["rows"], family, ("ff",), color)
-        _cells(blocks, table["rows"], family, ("dsp",), color, "multipliers")
-        _cells(blocks, table["rows"], family, ("bram18", "bram36", "bram36"), color, "block RAM, 18 Kbit", ":")
+    for family in FAMILIES:
+        _cells(lut, table["rows"], family, ("lut",))
+        _cells(ff, table["rows"], family, ("ff",))
+        _cells(blocks, table["rows"], family, ("dsp",), "multipliers")
+        _cells(blocks, table["rows"], family, ("bram18", "bram36", "bram36"), "block RAM, 18 Kbit", ":")
     for panel, title in ((lut, "LUTs, without those of memories"), (ff, "Flip-flops"), (blocks, "Blocks")):
         panel.set(ylabel="cells", title=title)
         panel.set_ylim(bottom=0)
@@ -71,14 +71,16 @@ def _line(panel: Axes, rows: Sequence[Row], name: str, color: str, label: str, s
 
 
 def _cells(
-    panel: Axes, rows: Sequence[Row], family: str, names: Sequence[str], color: str, what: str = "", style: str = "-"
+    panel: Axes, rows: Sequence[Row], family: str, names: Sequence[str], what: str = "", style: str = "-"
 ) -> None:
-    """The sum of the counts of `names`."""
+    """The sum of the counts of `names`; learning nodes have a label only where nothing else has to be told apart."""
+    color, size = FAMILIES[family]
     for learns, marker, line in ((False, "o", style), (True, "x", "")):
         known = [row for row in rows if row[family] is not None and row["learning"] == learns]
         label = ", ".join(word for word in (family, what, "learning" * learns) if word)
         if known:
             panel.plot(
                 [row["lanes"] for row in known], [sum(row[family][name] for name in names) for row in known],
-                marker=marker, linestyle=line, color=color, label=label,
+                marker=marker, markersize=size, fillstyle="none", linestyle=line, color=color,
+                label=None if what and learns else label,
             )  # fmt: skip
