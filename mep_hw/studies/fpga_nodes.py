@@ -41,7 +41,7 @@ from mep_hw.studies.saved_runs import Found, Study
 
 LANES = (1, 2, 4, 8, 16)
 STATES, INPUTS, WEIGHTS = Format(bits=16, fraction=12), Format(bits=12, fraction=8), Format(bits=12, fraction=10)
-STEPS = {"free_steps": 64, "nudged_steps": 32}
+FREE_STEPS, NUDGED_STEPS = 64, 32
 RATE = 4  # halvings of 2 beta
 TOP = "mep_node"
 Part = Literal["simulated", "xcup", "ecp5", "ecp5 routed"]
@@ -81,10 +81,10 @@ class NodeStudy(Study):
         self.model, self.route = model, route
         self.variants = [Variant(p, learns) for p in sorted({*lanes, *learning}) for learns in (False, True)
                          if p in (learning if learns else lanes)]  # fmt: skip
-        self.made = {variant: _made(model, variant) for variant in self.variants}
+        self.made = {variant: specified(model, variant) for variant in self.variants}
         settings: dict[str, Any] = {
             "model": name, "states": STATES.model_dump(), "inputs": INPUTS.model_dump(),
-            "weights": WEIGHTS.model_dump(), **STEPS,
+            "weights": WEIGHTS.model_dump(), "free_steps": FREE_STEPS, "nudged_steps": NUDGED_STEPS,
         }  # fmt: skip
         super().__init__(folder / f"nodes-{name}.json", "study of nodes", settings, tell)
 
@@ -114,18 +114,20 @@ class NodeStudy(Study):
             self.tell(f"{key}: not run: {error}")
 
 
-def _made(model: Model, variant: Variant) -> tuple[Spec, Values]:
+def specified(model: Model, variant: Variant) -> tuple[Spec, Values]:
+    """Of the node; 17 bits of states or fewer keep a product within one multiplier of every family."""
     formats = Formats(state=STATES, input=INPUTS, bias_bits=STATES.bits, weights=(WEIGHTS,) * model.depth)
     rates = (RATE,) * model.depth
     learning = learning_of(formats, rates, rates, seed=0) if variant.learning else None
     return quantised(
-        model, formats, **STEPS, beta=0.125, beta_fraction=8, lanes=variant.lanes, learning=learning
+        model, formats, free_steps=FREE_STEPS, nudged_steps=NUDGED_STEPS, beta=0.125, beta_fraction=8,
+        lanes=variant.lanes, learning=learning,
     )  # fmt: skip
 
 
 def _measure(spec: Spec, values: Values, part: Part) -> Found:
     if part == "simulated":
-        return _simulated(spec, values)
+        return simulated(spec, values)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         paths = written(spec, values, work)
@@ -143,7 +145,7 @@ def written(spec: Spec, values: Values, work: Path) -> list[Path]:
     return sorted(work.glob("*.sv"))
 
 
-def _simulated(spec: Spec, values: Values) -> Found:
+def simulated(spec: Spec, values: Values) -> Found:
     """Cycles of an inference and of a whole job, which sends the states of all phases."""
     x, y = _sample(spec)
     node, learns, program = Node(spec, 0), spec.learning is not None, verilated(spec)

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, RED, GREY = "#1f5fa8", "#c0392b", "0.55"
-FAMILIES = {"xcup": BLUE, "ecp5": RED}
+FAMILIES = {"xcup": (BLUE, 9), "ecp5": (RED, 4)}  # colour, size of markers: equal counts stay visible
 Row = dict[str, Any]
 
 
 def plot_nodes(table: dict[str, Any], path: Path) -> None:
     """Write the picture of a study's `table`; what was not run is left out. Cells of learning nodes are crosses."""
     from matplotlib.figure import Figure  # slow to import, and not needed for the numbers
+    from matplotlib.ticker import StrMethodFormatter
 
     fixed = [row for row in table["rows"] if not row["learning"]]
     figure = Figure(figsize=(12, 7), layout="constrained")
@@ -37,14 +38,19 @@ def plot_nodes(table: dict[str, Any], path: Path) -> None:
     _line(busy, shares, "busy_steps", "black", "of the steps alone")
     busy.axhline(85, color=GREY, linestyle=":")
     busy.set(ylim=(0, 102), ylabel="% of cycles", title="Lanes that multiply")
-    for panel, (name, title) in zip(
-        panels[1], {"lut": "LUT, without those that are memory", "ff": "Flip-flops", "dsp": "Multipliers"}.items(),
-        strict=True,
-    ):  # fmt: skip
-        for family, color in FAMILIES.items():
-            _cells(panel, table["rows"], family, name, color)
+    lut, ff, blocks = panels[1]
+    for family in FAMILIES:
+        _cells(lut, table["rows"], family, ("lut",))
+        _cells(ff, table["rows"], family, ("ff",))
+        _cells(blocks, table["rows"], family, ("dsp",), "multipliers")
+        _cells(blocks, table["rows"], family, ("bram18", "bram36", "bram36"), "block RAM, 18 Kbit", ":")
+    for panel, title in ((lut, "LUTs, without those of memories"), (ff, "Flip-flops"), (blocks, "Blocks")):
         panel.set(ylabel="cells", title=title)
         panel.set_ylim(bottom=0)
+    for panel in (time, rate):
+        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        panel.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
+        panel.tick_params(axis="y", which="minor", labelsize=7)
     for panel in panels.flat:
         panel.set_xscale("log", base=2)
         panel.set_xticks([row["lanes"] for row in fixed], [str(row["lanes"]) for row in fixed])
@@ -64,12 +70,17 @@ def _line(panel: Axes, rows: Sequence[Row], name: str, color: str, label: str, s
         )
 
 
-def _cells(panel: Axes, rows: Sequence[Row], family: str, name: str, color: str) -> None:
-    for learns, marker, style in ((False, "o", "-"), (True, "x", "")):
+def _cells(
+    panel: Axes, rows: Sequence[Row], family: str, names: Sequence[str], what: str = "", style: str = "-"
+) -> None:
+    """The sum of the counts of `names`; learning nodes have a label only where nothing else has to be told apart."""
+    color, size = FAMILIES[family]
+    for learns, marker, line in ((False, "o", style), (True, "x", "")):
         known = [row for row in rows if row[family] is not None and row["learning"] == learns]
-        label = f"{family}, learning" if learns else family
+        label = ", ".join(word for word in (family, what, "learning" * learns) if word)
         if known:
             panel.plot(
-                [row["lanes"] for row in known], [row[family][name] for row in known], marker=marker, linestyle=style,
-                color=color, label=label,
+                [row["lanes"] for row in known], [sum(row[family][name] for name in names) for row in known],
+                marker=marker, markersize=size, fillstyle="none", linestyle=line, color=color,
+                label=None if what and learns else label,
             )  # fmt: skip

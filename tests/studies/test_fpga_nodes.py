@@ -75,7 +75,7 @@ def _renamed(folder: Path) -> Path:
 
 
 def test_a_time_needs_a_routed_clock_and_a_share_follows_from_the_formula() -> None:
-    spec, _ = fpga_nodes._made(mep_hw.mlp(784, 256, 10), Variant(16, False))
+    spec, _ = fpga_nodes.specified(mep_hw.mlp(784, 256, 10), Variant(16, False))
     row = fpga_nodes_table.row(Node(spec, 0), False, {})
     assert row["inference_us"] is None and row["inferences_per_s"] is None and row["ecp5"] is None
     assert row["assumed_inference_us"] == row["inference_cycles"] / 200
@@ -84,8 +84,8 @@ def test_a_time_needs_a_routed_clock_and_a_share_follows_from_the_formula() -> N
 
 def test_the_circuit_counts_what_the_formula_says_and_equals_the_oracle() -> None:
     need("verilator", "g++")
-    spec, values = fpga_nodes._made(mep_hw.mlp(8, 4, 3), Variant(2, True))
-    found = fpga_nodes._simulated(spec, values)
+    spec, values = fpga_nodes.specified(mep_hw.mlp(8, 4, 3), Variant(2, True))
+    found = fpga_nodes.simulated(spec, values)
     row = fpga_nodes_table.row(Node(spec, 0), True, {"simulated": found})
     assert fpga_nodes_table.agrees(row) is True
     assert fpga_nodes_table.agrees(row | {"job_cycles": row["job_cycles"] + 1}) is False
