@@ -50,6 +50,19 @@ def test_a_model_on_one_board_as_rtl(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert set(status.values()) == {"passed"} and len(status) == 7, status
 
 
+def test_a_model_on_two_boards_as_rtl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    need("g++", "verilator")
+    out = tmp_path / "build"
+    small = [8 if option == 12 else option for option in SMALL]  # bits of states
+    call(capsys, "export", "rtl", *small, "--inference", "--tolerance", 1, "--nodes", 2, "--out", out)
+    assert (out / "cluster.json").is_file() and not (out / "boards").exists()  # which are for HLS projects
+    assert "no test bench of its own" in (out / "README.md").read_text()
+    found = call(capsys, "fpga", "verify", out, "--json").json
+    status = {check["name"]: check["status"] for check in found["checks"]}
+    assert status.pop("Vivado") == "not run"
+    assert set(status.values()) == {"passed"} and len(status) == 6, status
+
+
 def test_what_was_changed_by_hand_fails_its_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "build"
     call(capsys, "export", "hls", *SMALL, "--out", out)
