@@ -30,8 +30,8 @@ LANGUAGES = {"hls": "C++ for high-level synthesis", "rtl": "SystemVerilog"}
 MAKE = {"hls": "make", "rtl": "make -C tb"}
 LINKED = {
     "hls": "`cluster.json` says how the nodes are linked, `one_device/` and `boards/` are for Vitis.",
-    "rtl": "`cluster.json` says how the nodes are linked: `m_above` of each to `s_below` of the next, `m_below` back to "
-    "`s_above`.\nEvery node's modules have the same names: two nodes in one device need libraries of their own.",
+    "rtl": "`cluster.json` says how the nodes are linked: `m_above` of each to `s_below` of the next, `m_below` back "
+    "to `s_above`.\nEvery node's modules have the same names: two nodes in one device need libraries of their own.",
 }
 
 

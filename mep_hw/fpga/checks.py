@@ -67,7 +67,7 @@ def verify(path: Path, *, synthesis: bool = False) -> Iterator[Check]:
 def _of_hls(path: Path, spec: Spec, values: Values, wanted: Samples) -> Iterator[Check]:
     yield compared("ap_fixed C++", simulate.execute, spec, values, wanted)
     sources = sorted(path.glob("node*/src/*.h")) + sorted(path.glob("node*/src/*.cpp"))
-    texts = {str(source.relative_to(path)): source.read_text(encoding="utf-8") for source in sources}
+    texts = {str(source.relative_to(path)): source.read_text(encoding="utf-8", errors="replace") for source in sources}
     found = [str(finding) for name, text in texts.items() for finding in pragmas.check(text, name)]
     count = sum(pragmas.count(text) for text in texts.values())
     yield Check("HLS pragmas", "failed" if found else "passed", "; ".join(found) or f"{count} in {len(texts)} files")
