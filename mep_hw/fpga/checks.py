@@ -95,6 +95,8 @@ def _unchanged(path: Path, spec: Spec, values: Values, kind: Kind) -> tuple[Stat
             wrong.append(f"{name} is missing")
         elif place.read_bytes() != expected:
             wrong.append(f"{name} differs")
+    here = {str(place.relative_to(path)) for place in path.rglob("*") if place.is_file()}
+    wrong += [f"{name} is not of the export" for name in sorted(here - set(files))]
     return ("failed", "; ".join(wrong)) if wrong else ("passed", f"{len(files)} files")
 
 
