@@ -95,8 +95,8 @@ def _unchanged(path: Path, spec: Spec, values: Values, kind: Kind) -> tuple[Stat
             wrong.append(f"{name} is missing")
         elif place.read_bytes() != expected:
             wrong.append(f"{name} differs")
-    here = {str(place.relative_to(path)) for place in path.rglob("*") if place.is_file()}
-    wrong += [f"{name} is not of the export" for name in sorted(here - set(files))]
+    sources = {str(place.relative_to(path)) for part in ("src", "rtl") for place in path.glob(f"node*/{part}/*")}
+    wrong += [f"{name} is not of the export" for name in sorted(sources - set(files))]
     return ("failed", "; ".join(wrong)) if wrong else ("passed", f"{len(files)} files")
 
 

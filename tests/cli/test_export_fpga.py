@@ -68,8 +68,11 @@ def test_what_was_changed_by_hand_fails_its_check(tmp_path: Path, capsys: pytest
     call(capsys, "export", "hls", *SMALL, "--out", out)
     (out / "node0/src/config.h").write_text("// mine\n")
     (out / "node0/Makefile").unlink()
+    (out / "node0/src/more.h").touch()
+    (out / "node0/bench").touch()  # what make leaves behind
     told = call(capsys, "fpga", "verify", out)
     assert told.code == 1
+    assert "node0/src/more.h is not of the export" in told.out and "node0/bench" not in told.out
     assert "node0/Makefile is missing" in told.out and "node0/src/config.h differs" in told.out
 
 
