@@ -1,8 +1,8 @@
 // The course of a job: which pass, which frame and which block of values comes next.
 //
-// Asynchronous: after every step a frame goes out and the next step begins, until `stop` has been there or the phase has
-// made all its steps (the register's; at most 65534); then the closing frame goes out, and the neighbours' are awaited.
-// A frame then has the number of steps made, a closing one 65535; only a closing one must not be lost.
+// Asynchronous: after every step a frame goes out and the next step begins, until `stop` has been there or the phase
+// has made all its steps (the register's; at most 65534); then the closing frame goes out, and the neighbours' are
+// awaited. A frame has the number of steps made, a closing one 65535; only a closing one must not be lost.
 module mep_control #(
 `include "mep_config.svh"
 ) (
@@ -61,7 +61,8 @@ module mep_control #(
     input  logic          below_heard,
     input  logic          above_heard,
     input  logic          stop,        // asynchronous: a pulse ends the phase
-    output logic          quiet,       // the last step changed no state and knew each neighbour's in this phase; until `stop`
+    output logic          quiet,       // until then: the last step changed no state, and knew states of this phase from
+                                       // each neighbour; or the node has made all its steps
     input  logic [1:0]    below_phase,
     input  logic [15:0]   below_frame,
     input  logic          below_bad,
@@ -251,7 +252,8 @@ module mep_control #(
         if (step_done) step <= step + 16'd1;
         if (phase_begins) {phase, step} <= {phase + 2'd1, 16'd0};
         stirred <= !step_done && (stirred || changes);
-        if (step_done) resting <= !stirred && !changes && (TAKES_INPUT != 0 || below_heard) && (HAS_ABOVE == 0 || above_heard);
+        if (step_done)
+            resting <= !stirred && !changes && (TAKES_INPUT != 0 || below_heard) && (HAS_ABOVE == 0 || above_heard);
         if (closes) closing <= 1'b1;
         if (stop && phase_runs) stopping <= asynchronous;
         if (phase_begins || state == IDLE) {closing, stopping, resting} <= '0;
@@ -267,10 +269,11 @@ module mep_control #(
             {done, error, error_at} <= {refuse, refuse, 21'd0};
             {cycles, static_cycles, settle_cycles, busy_cycles, phase, step} <= '0;
         end
-        if (fail) {done, error, error_at} <= {1'b1, 1'b1, what, link, phase, closing ? CLOSING : step};
+        if (fail) {done, error, error_at} <= {2'b11, what, link, phase, closing ? CLOSING : step};
         if (rst) begin
             state <= SEED;
-            {seed_entry, done, error, error_at, jobs, closing, stopping, stirred, resting} <= '0;
+            {seed_entry, done, error, error_at, jobs} <= '0;
+            {closing, stopping, stirred, resting} <= '0;
             {cycles, static_cycles, settle_cycles, busy_cycles, phase, step} <= '0;
         end
     end

@@ -80,7 +80,10 @@ module mep_ghost #(
         if (begin_job) {phase, frame, fresh, heard, rests_one, rests_two} <= {18'd0, 2'b00, 2'b11};
         if (write && !write_two) memory_one[{write_page, index}] <= taken;
         if (write && write_two) memory_two[{write_page, index}] <= taken;
-        if (rst) {phase, bad, skipping, closing, fresh, heard, shown_one, shown_two, rests_one, rests_two} <= {2'd3, 9'd0};
+        if (rst) begin
+            {phase, bad} <= 3'b110;
+            {skipping, closing, fresh, heard, shown_one, shown_two, rests_one, rests_two} <= '0;
+        end
     end
     wire [P*SB-1:0] held_one = memory_one[{asynchronous ? shown_one : page, GW'(word)}];
     wire [P*SB-1:0] held_two = memory_two[{asynchronous ? shown_two : page, GW'(word)}];

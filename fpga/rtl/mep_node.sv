@@ -286,5 +286,6 @@ module mep_node #(
     assign m_above_tvalid = send_valid && send_to == 2'd2;
     assign send_ready = send_to == 2'd0 ? m_host_tready : send_to == 2'd1 ? m_below_tready : m_above_tready;
     wire unused = &{1'b0, s_host_tlast, s_below_tdata, s_below_tvalid, s_below_tlast, s_above_tdata, s_above_tvalid,
-                    s_above_tlast, heard_page, begin_job, nudge, asynchronous, hold, phase_begins, taking, kind_5, seed, seed_entry, minus_4};
+                    s_above_tlast, heard_page, begin_job, nudge, asynchronous, hold, phase_begins, taking,
+                    kind_5, seed, seed_entry, minus_4};
 endmodule

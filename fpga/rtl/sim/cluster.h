@@ -1,7 +1,7 @@
 // A chain of nodes on one clock: hosts that feed and drain them, and links that delay every beat by `latency` cycles and
 // up to `jitter` more, in order. Every stream pauses in a share `stalls` / 256 of the cycles. A node that takes back a
-// beat which it has offered breaks AXI-Stream's rule, and ends the run. When all nodes have been quiet for `rest` cycles
-// they are told to stop.
+// beat which it has offered breaks AXI-Stream's rule, and ends the run. When all nodes have been quiet for `rest`
+// cycles they are told to stop.
 #pragma once
 #include <cstdio>
 #include <deque>
@@ -47,8 +47,8 @@ class Cluster {
         host_in.resize(nodes.size()), host_out.resize(nodes.size()), links.resize(nodes.size());
         sinks.resize(3 * nodes.size());
         for (auto node : nodes) {
-            for (auto pin : {node->stop, node->reset_n, node->awaddr, node->awvalid, node->wvalid, node->bready, node->araddr,
-                             node->arvalid, node->rready})
+            for (auto pin : {node->stop, node->reset_n, node->awaddr, node->awvalid, node->wvalid, node->bready,
+                             node->araddr, node->arvalid, node->rready})
                 *pin = 0;
             for (auto in : {&node->host_in, &node->below_in, &node->above_in}) *in->valid = *in->last = 0;
             for (auto out : {&node->host_out, &node->below_out, &node->above_out}) *out->ready = 0;

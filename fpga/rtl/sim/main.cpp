@@ -2,8 +2,8 @@
 //   in   of every job, of every node: CTRL, count, that many beats of its host
 //   out  of every job, of every node: STATUS, ERROR, CYCLES, STATIC, SETTLE, BUSY, count, that many beats; TLAST must be
 //        on the last of them alone
-// Arguments name=value: seed, latency, jitter, stalls, limit, rest, drop_link, drop_frame, drop_count, and registers beta,
-// timeout, free_steps, nudged_steps.
+// Arguments name=value: seed, latency, jitter, stalls, limit, rest, drop_link, drop_frame, drop_count, and registers
+// beta, timeout, free_steps, nudged_steps.
 #include <cstdlib>
 #include <cstring>
 #include <map>
