@@ -2,15 +2,16 @@
 // registers that can only be read, change nothing.
 //
 //   0x00 ID            r   0x4D455001: "MEP", version 1
-//   0x04 CTRL          w   bits 1..0 operation (1 WRITE, 2 READ, 3 RUN); bits 13..8 flags of RUN: NUDGE, LEARN,
-//                          EMIT_FREE, EMIT_READOUT, EMIT_PLUS, EMIT_MINUS from bit 8 on
+//   0x04 CTRL          w   bits 1..0 operation (1 WRITE, 2 READ, 3 RUN); bits 14..8 flags of RUN: NUDGE, LEARN,
+//                          EMIT_FREE, EMIT_READOUT, EMIT_PLUS, EMIT_MINUS, ASYNC from bit 8 on
 //   0x08 STATUS        r   bit 0 busy, bit 1 done, bit 2 error
 //   0x0C ERROR         r   bits 15..0 frame, 17..16 phase, 18 link (0 below, 1 above), 20..19 what: 0 the job was
-//                          refused (no such operation, or LEARN without NUDGE or on a node without learning), 1 the
+//                          refused (no such operation, LEARN without NUDGE or on a node without learning, or ASYNC
+//                          on a node without links), 1 the
 //                          frame did not come in TIMEOUT cycles, 2 another one came, 3 the neighbour did not take the
 //                          frame in TIMEOUT cycles; after 1 to 3 no job starts until all nodes are reset
-//   0x10 FREE_STEPS    rw  steps of a free phase
-//   0x14 NUDGED_STEPS  rw  steps of a nudged phase
+//   0x10 FREE_STEPS    rw  steps of a free phase; with ASYNC the most that it makes, and at most 65534
+//   0x14 NUDGED_STEPS  rw  the same of a nudged phase
 //   0x18 BETA          rw  nudging strength, 17 bits, at most that of the specification (its sums are proved for it)
 //   0x1C TIMEOUT       rw  cycles to wait for a frame to come or to be taken; 0: for ever
 //   0x20 JOBS          r   RUN jobs since reset
@@ -41,7 +42,7 @@ module mep_axil #(
     input  logic        s_axil_rready,
     output logic        start,
     output logic [1:0]  operation,
-    output logic [5:0]  flags,
+    output logic [6:0]  flags,
     output logic [15:0] free_steps,
     output logic [15:0] nudged_steps,
     output logic [16:0] beta,
@@ -65,7 +66,7 @@ module mep_axil #(
         if (write) begin
             s_axil_bvalid <= 1'b1;
             if (!busy && !start) case (s_axil_awaddr[5:2])
-                4'h1: {start, operation, flags} <= {1'b1, s_axil_wdata[1:0], s_axil_wdata[13:8]};
+                4'h1: {start, operation, flags} <= {1'b1, s_axil_wdata[1:0], s_axil_wdata[14:8]};
                 4'h4: free_steps <= s_axil_wdata[15:0];
                 4'h5: nudged_steps <= s_axil_wdata[15:0];
                 4'h6: beta <= s_axil_wdata[16:0];

@@ -1,4 +1,8 @@
 // The course of a job: which pass, which frame and which block of values comes next.
+//
+// Asynchronous: after every step a frame goes out and the next step begins, until `stop` has been there or the phase
+// has made all its steps (the register's; at most 65534); then the closing frame goes out, and the neighbours' are
+// awaited. A frame has the number of steps made, a closing one 65535; only a closing one must not be lost.
 module mep_control #(
 `include "mep_config.svh"
 ) (
@@ -6,7 +10,7 @@ module mep_control #(
     input  logic          rst,
     input  logic          start,
     input  logic [1:0]    operation,
-    input  logic [5:0]    flags,
+    input  logic [6:0]    flags,
     input  logic [15:0]   free_steps,
     input  logic [15:0]   nudged_steps,
     input  logic [31:0]   timeout,
@@ -50,6 +54,15 @@ module mep_control #(
     // links
     output logic          begin_job,
     output logic          nudge,
+    output logic          asynchronous,
+    output logic          hold,        // a step is being made
+    output logic          phase_begins,
+    input  logic          changes,     // a state
+    input  logic          below_heard,
+    input  logic          above_heard,
+    input  logic          stop,        // asynchronous: a pulse ends the phase
+    output logic          quiet,       // until then: the last step changed no state, and knew states of this phase from
+                                       // each neighbour; or the node has made all its steps
     input  logic [1:0]    below_phase,
     input  logic [15:0]   below_frame,
     input  logic          below_bad,
@@ -65,12 +78,13 @@ module mep_control #(
         FRAME_BELOW = 12, FRAME_ABOVE = 13, AWAIT = 14, STEP_SUMS = 15, STEP_MOVE = 16, STEP_GAP = 17,
         PHASE_END = 18, EMIT = 19, EMIT_TOP = 20, NEXT_PHASE = 21, LEARN_WEIGHTS = 22, LEARN_BIASES = 23,
         LEARN_DRAIN = 24, FINISH = 25, FAILED = 26;
+    localparam [15:0] CLOSING = 16'hFFFF, LAST = 16'hFFFE;
     localparam [4:0] FRAME_FIRST = TAKES_INPUT == 0 ? FRAME_BELOW : FRAME_ABOVE;
     localparam [4:0] STEP_FIRST = STEP_MULTIPLIES ? STEP_SUMS : STEP_MOVE;
     localparam [4:0] PHASE_FIRST = LINKED ? FRAME_FIRST : STEP_FIRST;
 
     logic [4:0] state, next;
-    logic enter, fail, refuse, step_done, phase_begins;
+    logic enter, fail, refuse, step_done, closes, closing, stopping, stirred, resting;
     logic [31:0] waited;
     logic [15:0] step;
     logic [1:0] what;
@@ -82,15 +96,19 @@ module mep_control #(
     wire emits = phase == 2'd0 ? flags[2] : phase == 2'd1 ? flags[4] : flags[5];
     wire emits_top = phase == 2'd0 && flags[3] && HAS_READOUT != 0;
     wire emits_later = nudge && (phase == 2'd0 ? |flags[5:4] : phase == 2'd1 && flags[5]);
-    wire below_there = TAKES_INPUT != 0 || below_phase > phase || below_phase == phase && below_frame > step;
-    wire above_there = HAS_ABOVE == 0 || above_phase > phase || above_phase == phase && above_frame > step;
+    assign asynchronous = LINKED && flags[6];
+    wire below_there = TAKES_INPUT != 0 || below_phase > phase
+        || !asynchronous && below_phase == phase && below_frame > step;
+    wire above_there = HAS_ABOVE == 0 || above_phase > phase
+        || !asynchronous && above_phase == phase && above_frame > step;
     wire late = timeout != '0 && waited >= timeout;
     wire last_step = step + 16'd1 == steps;
     wire [31:0] gap = LINKED || last_step ? 32'(DRAIN) : 32'(GAP);
-    wire legal = operation != 2'd0 && !(operation == 2'd3 && learn && (!nudge || LEARN == 0));
+    wire legal = operation != 2'd0 && !(operation == 2'd3 && learn && (!nudge || LEARN == 0)
+                        || operation == 2'd3 && flags[6] && !LINKED);
 
     always_comb begin
-        {enter, fail, refuse, step_done, phase_begins, what, link} = '0;
+        {enter, fail, refuse, step_done, closes, phase_begins, what, link} = '0;
         next = state;
         case (state)
             SEED: if (32'(seed_entry) + 32'd1 >= ENTRIES) next = IDLE;
@@ -124,7 +142,10 @@ module mep_control #(
                 if (send_done) next = AWAIT;
             end
             AWAIT:
-            if (below_there && above_there) next = step == steps ? PHASE_END : STEP_FIRST;
+            if (asynchronous && !closing) begin
+                closes = stopping || step >= steps || step == LAST;
+                next = closes ? FRAME_FIRST : STEP_FIRST;
+            end else if (below_there && above_there) next = closing || step == steps ? PHASE_END : STEP_FIRST;
             else begin
                 fail = late || !below_there && below_bad || !above_there && above_bad;
                 link = below_there || !below_bad && !above_there && above_bad;
@@ -192,7 +213,7 @@ module mep_control #(
                                         || next == FRAME_BELOW || next == FRAME_ABOVE);
         send_framed = next == FRAME_BELOW || next == FRAME_ABOVE;
         send_header = {jobs[13:0], phase_begins ? phase + 2'd1 : phase,
-                       phase_begins ? 16'd0 : step_done ? step + 16'd1 : step};
+                       phase_begins ? 16'd0 : closing || closes ? CLOSING : step_done ? step + 16'd1 : step};
         {send_first, send_values, send_last} = {AW'(0), 32'(OWN_UNITS), 1'b1};
         case (next)
             SEND_WEIGHTS: {send_values, send_last} = {32'(WEIGHT_WORDS * P), 1'b0};
@@ -206,6 +227,9 @@ module mep_control #(
 
     assign busy = state != IDLE && state != FAILED;
     assign moved = step != '0;
+    assign hold = state == STEP_SUMS || state == STEP_MOVE || state == STEP_GAP;
+    wire phase_runs = hold || state == FRAME_BELOW || state == FRAME_ABOVE || state == AWAIT;
+    assign quiet = asynchronous && phase_runs && !stopping && (resting || closing);
     assign updating = state == LEARN_WEIGHTS || state == LEARN_BIASES || state == LEARN_DRAIN;
     assign heard_page = updating ? nudged_steps[0] : step[0];
     assign seed = state == SEED && LEARN != 0;
@@ -227,6 +251,12 @@ module mep_control #(
         seed_entry <= seed_entry + EW'(1);
         if (step_done) step <= step + 16'd1;
         if (phase_begins) {phase, step} <= {phase + 2'd1, 16'd0};
+        stirred <= !step_done && (stirred || changes);
+        if (step_done)
+            resting <= !stirred && !changes && (TAKES_INPUT != 0 || below_heard) && (HAS_ABOVE == 0 || above_heard);
+        if (closes) closing <= 1'b1;
+        if (stop && phase_runs) stopping <= asynchronous;
+        if (phase_begins || state == IDLE) {closing, stopping, resting} <= '0;
         if (busy) cycles <= cycles + 32'd1;
         if (state == DRIVE || state == DRIVE_DRAIN) static_cycles <= static_cycles + 32'd1;
         if (state == STEP_SUMS || state == STEP_MOVE || state == STEP_GAP) settle_cycles <= settle_cycles + 32'd1;
@@ -239,10 +269,11 @@ module mep_control #(
             {done, error, error_at} <= {refuse, refuse, 21'd0};
             {cycles, static_cycles, settle_cycles, busy_cycles, phase, step} <= '0;
         end
-        if (fail) {done, error, error_at} <= {1'b1, 1'b1, what, link, phase, step};
+        if (fail) {done, error, error_at} <= {2'b11, what, link, phase, closing ? CLOSING : step};
         if (rst) begin
             state <= SEED;
             {seed_entry, done, error, error_at, jobs} <= '0;
+            {closing, stopping, stirred, resting} <= '0;
             {cycles, static_cycles, settle_cycles, busy_cycles, phase, step} <= '0;
         end
     end

@@ -11,6 +11,8 @@ module mep_node #(
 ) (
     input  logic        aclk,
     input  logic        aresetn,
+    input  logic        stop,   // asynchronous jobs: a pulse, to all nodes alike, ends the phase
+    output logic        quiet,  // this node may be stopped; all must have been quiet for as long as a frame may travel
     input  logic [5:0]  s_axil_awaddr,
     input  logic        s_axil_awvalid,
     output logic        s_axil_awready,
@@ -59,7 +61,7 @@ module mep_node #(
     // registers and course of a job
     logic start, busy, done, error, nudge, begin_job;
     logic [1:0] operation, phase;
-    logic [5:0] flags;
+    logic [6:0] flags;
     logic [15:0] free_steps, nudged_steps, below_frame, above_frame;
     logic [16:0] beta;
     logic [31:0] timeout, jobs, cycles, static_cycles, settle_cycles, busy_cycles;
@@ -72,7 +74,7 @@ module mep_node #(
     logic take_begin, take_done, send_begin, send_framed, send_last, send_done;
     logic [31:0] take_values, send_values, send_header;
     logic [1:0] take_what, send_to, send_what, below_phase, above_phase;
-    logic below_bad, above_bad;
+    logic below_bad, above_bad, asynchronous, hold, phase_begins, changes, below_heard, above_heard;
     mep_axil axil (.*);
     mep_control control (.*);
 
@@ -147,24 +149,26 @@ module mep_node #(
     // what neighbours sent
     logic [P*SB-1:0] below_one, below_two, above_one, above_two;
     if (TAKES_INPUT == 0) begin : below
-        mep_ghost #(.P(P), .LW(LW), .SB(SB), .NW(NW), .UNITS(UNITS[0+:32])) link (
+        mep_ghost #(.P(P), .LW(LW), .SB(SB), .NW(NW), .UNITS(UNITS[0+:32]), .REST(REST[0+:SB])) link (
             .clk, .rst, .begin_job, .nudge, .job(jobs[13:0]), .free_steps, .nudged_steps,
             .phase(below_phase), .frame(below_frame), .bad(below_bad),
+            .asynchronous, .hold, .phase_begins, .own_phase(phase), .heard(below_heard),
             .s_valid(s_below_tvalid), .s_ready(s_below_tready), .s_data(s_below_tdata), .s_last(s_below_tlast),
             .page(heard_page), .word(now[NW+:NW]), .word_one(below_one), .word_two(below_two)
         );
     end else begin : bottom
-        assign {below_phase, below_frame, below_bad, s_below_tready, below_one, below_two} = '0;
+        assign {below_phase, below_frame, below_bad, below_heard, s_below_tready, below_one, below_two} = '0;
     end
     if (HAS_ABOVE != 0) begin : above
-        mep_ghost #(.P(P), .LW(LW), .SB(SB), .NW(NW), .UNITS(UNITS[32*(M+1)+:32])) link (
+        mep_ghost #(.P(P), .LW(LW), .SB(SB), .NW(NW), .UNITS(UNITS[32*(M+1)+:32]), .REST(REST[32*(M+1)+:SB])) link (
             .clk, .rst, .begin_job, .nudge, .job(jobs[13:0]), .free_steps, .nudged_steps,
             .phase(above_phase), .frame(above_frame), .bad(above_bad),
+            .asynchronous, .hold, .phase_begins, .own_phase(phase), .heard(above_heard),
             .s_valid(s_above_tvalid), .s_ready(s_above_tready), .s_data(s_above_tdata), .s_last(s_above_tlast),
             .page(heard_page), .word(now[0+:NW]), .word_one(above_one), .word_two(above_two)
         );
     end else begin : top
-        assign {above_phase, above_frame, above_bad, s_above_tready, above_one, above_two} = '0;
+        assign {above_phase, above_frame, above_bad, above_heard, s_above_tready, above_one, above_two} = '0;
     end
 
     // words and weights
@@ -223,6 +227,10 @@ module mep_node #(
     mep_delay #(.W(P * SB), .N(R - 1)) state_delay (.clk, .in(word_a_2), .out(states_x));
     mep_delay #(.W(P * PB), .N(R - 3)) pull_delay (.clk, .in(pulls_4), .out(pulls_x));
     always_ff @(posedge clk) {biases_x, up_x, down_x} <= {biases_read, up_r, down_r};
+    logic [P-1:0] changed;
+    localparam int LAST_LANES = UNITS[32*M+:32] - P * (WORDS[32*M+:32] - 1);  // of the last layer's last word
+    wire last_out = word_addresses[SW*(R+3)+:SW] == SW'(STATE_WORDS - 1);
+    assign changes = kind_out == RELAX && |(last_out ? changed & ~({P{1'b1}} << LAST_LANES) : changed);
     for (genvar p = 0; p < P; p++) begin : unit
         wire signed [PB-1:0] product = PB'($signed(plus_4[MB*p+:MB]));
         wire signed [PB-1:0] pull = (product + PB'(PULL_HALF)) >>> BETA_FRACTION;  // beside '0 it would be unsigned
@@ -230,7 +238,7 @@ module mep_node #(
         mep_relax relax (
             .clk, .layer(layers[TW*R+:TW]), .fill(kinds[3*R+:3] == FILL), .bias(biases_x[BB*p+:BB]),
             .up(up_x[UB*p+:UB]), .down(down_x[DB*p+:DB]), .state(states_x[SB*p+:SB]), .pull(pulls_x[PB*p+:PB]),
-            .next(next_states[SB*p+:SB])
+            .next(next_states[SB*p+:SB]), .changed(changed[p])
         );
     end
 
@@ -279,5 +287,6 @@ module mep_node #(
     assign m_above_tvalid = send_valid && send_to == 2'd2;
     assign send_ready = send_to == 2'd0 ? m_host_tready : send_to == 2'd1 ? m_below_tready : m_above_tready;
     wire unused = &{1'b0, s_host_tlast, s_below_tdata, s_below_tvalid, s_below_tlast, s_above_tdata, s_above_tvalid,
-                    s_above_tlast, heard_page, begin_job, nudge, taking, kind_5, seed, seed_entry, minus_4};
+                    s_above_tlast, heard_page, begin_job, nudge, asynchronous, hold, phase_begins, taking,
+                    kind_5, seed, seed_entry, minus_4};
 endmodule

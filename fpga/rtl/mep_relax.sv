@@ -10,11 +10,12 @@ module mep_relax #(
     input  logic signed [DB-1:0] down,
     input  logic signed [SB-1:0] state,
     input  logic signed [PB-1:0] pull,
-    output logic signed [SB-1:0] next    // three cycles later
+    output logic signed [SB-1:0] next,   // three cycles later
+    output logic                 changed // with it: is not the old state
 );
     logic signed [TB-1:0] local_part, up_part, down_part, near, far, total, change_next, change;
     logic signed [TB:0] moved;
-    logic signed [SB-1:0] state_2, state_3, low_next, high_next, rest_next, low, high, rest;
+    logic signed [SB-1:0] state_2, state_3, state_4, low_next, high_next, rest_next, low, high, rest;
     logic [TW-1:0] layer_2;
     logic fill_2, fill_3;
     wire unused = &{1'b0, pull};  // its upper bits, where the total is narrower
@@ -40,7 +41,9 @@ module mep_relax #(
             end
         moved = (TB+1)'(change) + (TB+1)'(state_3);
     end
+    assign changed = next != state_4;
     always_ff @(posedge clk) begin
+        state_4 <= state_3;
         near <= local_part + up_part;
         far <= down_part;
         {layer_2, fill_2, state_2} <= {layer, fill, state};

@@ -30,6 +30,7 @@ from mep_hw.fpga.spec import Spec, Values, Whole
 
 WRITE, READ, RUN = 1, 2, 3  # operations
 NUDGE, LEARN, EMIT_FREE, EMIT_READOUT, EMIT_PLUS, EMIT_MINUS = (1 << bit for bit in range(6))  # flags of RUN
+ASYNC = 1 << 6  # flag of RUN: steps do not wait for frames; SystemVerilog nodes with links only
 PHASES = ("free", "plus", "minus")
 
 

@@ -1,6 +1,7 @@
 // A chain of nodes on one clock: hosts that feed and drain them, and links that delay every beat by `latency` cycles and
 // up to `jitter` more, in order. Every stream pauses in a share `stalls` / 256 of the cycles. A node that takes back a
-// beat which it has offered breaks AXI-Stream's rule, and ends the run.
+// beat which it has offered breaks AXI-Stream's rule, and ends the run. When all nodes have been quiet for `rest`
+// cycles they are told to stop.
 #pragma once
 #include <cstdio>
 #include <deque>
@@ -9,7 +10,7 @@
 #include "nodes.h"
 
 struct Settings {
-    uint64_t seed = 1, latency = 1, jitter = 0, stalls = 0, limit = 100000000;
+    uint64_t seed = 1, latency = 1, jitter = 0, stalls = 0, limit = 100000000, rest = 0;
     int64_t drop_link = -1, drop_frame = 0, drop_count = 0;  // link i: nodes i and i + 1; its upward frames are counted
 };
 
@@ -46,8 +47,8 @@ class Cluster {
         host_in.resize(nodes.size()), host_out.resize(nodes.size()), links.resize(nodes.size());
         sinks.resize(3 * nodes.size());
         for (auto node : nodes) {
-            for (auto pin : {node->reset_n, node->awaddr, node->awvalid, node->wvalid, node->bready, node->araddr,
-                             node->arvalid, node->rready})
+            for (auto pin : {node->stop, node->reset_n, node->awaddr, node->awvalid, node->wvalid, node->bready,
+                             node->araddr, node->arvalid, node->rready})
                 *pin = 0;
             for (auto in : {&node->host_in, &node->below_in, &node->above_in}) *in->valid = *in->last = 0;
             for (auto out : {&node->host_out, &node->below_out, &node->above_out}) *out->ready = 0;
@@ -84,15 +85,20 @@ class Cluster {
 
     void tick() {
         if (++cycle > set.limit) throw std::string("no end in ") + std::to_string(set.limit) + " cycles";
+        bool stop = set.rest && quiet_for >= set.rest;
         for (size_t n = 0; n < nodes.size(); n++) {
             Node &node = *nodes[n];
             offer(host_in[n], node.host_in);
             if (n > 0) offer(links[n - 1].up, node.below_in);
             offer(links[n].down, node.above_in);
             for (auto out : {&node.host_out, &node.below_out, &node.above_out}) *out->ready = !paused();
+            *node.stop = stop;
             *node.clock = 0;
             node.eval();
         }
+        bool quiet = true;
+        for (auto node : nodes) quiet = quiet && *node->quiet;
+        quiet_for = quiet && !stop ? quiet_for + 1 : 0;
         for (size_t n = 0; n < nodes.size(); n++) {
             Node &node = *nodes[n];
             settle(host_in[n], node.host_in);
@@ -117,7 +123,7 @@ class Cluster {
 
   private:
     Settings set;
-    uint64_t random;
+    uint64_t random, quiet_for = 0;
     std::vector<Link> links;
     std::vector<Sink> sinks;
 

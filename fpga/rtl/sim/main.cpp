@@ -2,7 +2,8 @@
 //   in   of every job, of every node: CTRL, count, that many beats of its host
 //   out  of every job, of every node: STATUS, ERROR, CYCLES, STATIC, SETTLE, BUSY, count, that many beats; TLAST must be
 //        on the last of them alone
-// Arguments name=value: seed, latency, jitter, stalls, limit, drop_link, drop_frame, drop_count, and registers beta, timeout.
+// Arguments name=value: seed, latency, jitter, stalls, limit, rest, drop_link, drop_frame, drop_count, and registers
+// beta, timeout, free_steps, nudged_steps.
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -59,6 +60,7 @@ int main(int argc, char **argv) {
         else if (name == "jitter") set.jitter = value;
         else if (name == "stalls") set.stalls = value;
         else if (name == "limit") set.limit = value;
+        else if (name == "rest") set.rest = value;
         else if (name == "drop_link") set.drop_link = value;
         else if (name == "drop_frame") set.drop_frame = value;
         else if (name == "drop_count") set.drop_count = value;
@@ -72,6 +74,8 @@ int main(int argc, char **argv) {
             while (cluster.read(n, 0x08) & 1) {}
             if (cluster.read(n, 0x00) != 0x4D455001) throw std::string("a node does not say its name");
             if (registers.count("beta")) cluster.write(n, 0x18, registers["beta"]);
+            if (registers.count("free_steps")) cluster.write(n, 0x10, registers["free_steps"]);
+            if (registers.count("nudged_steps")) cluster.write(n, 0x14, registers["nudged_steps"]);
             if (registers.count("timeout")) cluster.write(n, 0x1C, registers["timeout"]);
         }
         for (uint32_t control = 0; get(control);) job(cluster, control);

@@ -13,6 +13,7 @@ struct Stream {  // of one direction, seen from the test bench
 
 struct Node {
     Stream host_in, host_out, below_in, below_out, above_in, above_out;
+    CData *stop, *quiet;
     CData *clock, *reset_n, *awaddr, *awvalid, *awready, *wvalid, *wready, *bvalid, *bready;
     CData *araddr, *arvalid, *arready, *rvalid, *rready;
     IData *wdata, *rdata;
@@ -29,6 +30,7 @@ template <class Model> struct Bench : Node {
         below_out = {&top.m_below_tvalid, &top.m_below_tready, &top.m_below_tlast, &top.m_below_tdata};
         above_in = {&top.s_above_tvalid, &top.s_above_tready, &top.s_above_tlast, &top.s_above_tdata};
         above_out = {&top.m_above_tvalid, &top.m_above_tready, &top.m_above_tlast, &top.m_above_tdata};
+        stop = &top.stop, quiet = &top.quiet;
         clock = &top.aclk, reset_n = &top.aresetn;
         awaddr = &top.s_axil_awaddr, awvalid = &top.s_axil_awvalid, awready = &top.s_axil_awready;
         wvalid = &top.s_axil_wvalid, wready = &top.s_axil_wready, wdata = &top.s_axil_wdata;

@@ -123,7 +123,10 @@ def parameters(node: Node) -> list[str]:
         "BASE": form.base,
         "LOW": [0, *(spec.layers[n].low for n in own), 0],
         "HIGH": [0, *(spec.layers[n].high for n in own), 0],
-        "REST": [0, *(spec.layers[n].rest for n in own), 0],
+        "REST": [
+            0 if form.takes_input else layers[0].rest, *(spec.layers[n].rest for n in own),
+            0 if form.has_readout else layers[-1].rest,
+        ],
         "HEAD": [0, *(shifts[n][0] for n in own), 0],
         "UP_SHIFT": [0, *(shifts[n][1] for n in own), 0],
         "DOWN_SHIFT": [0, *(shifts[n][2] for n in own), 0],

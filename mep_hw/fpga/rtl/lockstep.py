@@ -1,20 +1,24 @@
 """Jobs on simulated nodes: one node or a cluster, all on one clock, joined by links that delay, jitter, stall or drop.
 
 A cycle is a cycle of the circuit; a stall is a cycle in which one end of a stream, drawn at random, does nothing.
-Synchronous nodes leave the same whole numbers as the oracle whatever the links' latency is.
+Synchronous nodes leave the same whole numbers as the oracle whatever the links' latency is. Asynchronous ones come to
+rest within the certificate's bounds of the fixed point: they are stopped when all have been quiet for `Links.rest`
+cycles, in which a frame that moves someone would have come, if no two frames in a row were lost.
 """
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mep_hw.errors import MachineError
+from mep_hw.fpga.cluster import certificate
 from mep_hw.fpga.node import (
+    ASYNC,
     EMIT_FREE,
     EMIT_MINUS,
     EMIT_PLUS,
@@ -27,6 +31,8 @@ from mep_hw.fpga.node import (
     Node,
 )
 from mep_hw.fpga.oracle import Job
+from mep_hw.fpga.rtl.config import shape
+from mep_hw.fpga.rtl.cycles import sent, step_words
 from mep_hw.fpga.rtl.verilate import build
 from mep_hw.fpga.spec import Spec, Values, Whole
 
@@ -46,6 +52,8 @@ class Links:
         drop: (i, first, count): upward frames that the link between nodes i and i + 1 loses; all phases count on.
         timeout: cycles that a node waits for a frame; None: what its configuration says.
         limit: cycles after which the simulation gives up.
+        rest: cycles for which all nodes are quiet before they are told to stop; None: `settling`.
+        steps: of every phase, in place of the specification's; of an asynchronous one the most.
     """
 
     latency: int = 1
@@ -55,6 +63,8 @@ class Links:
     drop: tuple[int, int, int] | None = None
     timeout: int | None = None
     limit: int = 100_000_000
+    rest: int | None = None
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,10 @@ def simulate(
         settings |= dict(zip(("drop_link", "drop_frame", "drop_count"), links.drop, strict=True))
     if links.timeout is not None:
         settings["timeout"] = links.timeout
+    if links.rest is not None:
+        settings["rest"] = links.rest
+    if links.steps is not None:
+        settings |= {"free_steps": links.steps, "nudged_steps": links.steps}
     given = (np.array(words, dtype=np.int64) & 0xFFFFFFFF).astype("<u4").tobytes()
     command = [str(program), *(f"{name}={value}" for name, value in settings.items())]
     try:
@@ -137,18 +151,25 @@ def measured(
     *,
     links: Links | None = None,
     program: Path | None = None,
+    asynchronous: bool = False,
 ) -> tuple[Job, Values, list[list[Done]]]:
     """`execute`, and what every node (second index) says of every sample (first).
 
     Args:
         program: as `build` makes it; None: build it.
+        asynchronous: for nodes with links; certified for the weights that it begins with.
 
     Raises:
         MachineError: a tool is missing or fails, or a node's job ends in an error.
+        CapabilityError: asynchronous, without certificate.
     """
+    links = links or Links()
+    if asynchronous:
+        certificate.require(spec, values)
+        links = replace(links, rest=settling(spec, links) if links.rest is None else links.rest)
     nodes = [Node(spec, index) for index in range(len(spec.nodes))]
     jobs = [[Order(WRITE, words=_joined(node.held(values))) for node in nodes]]
-    flags = ALL | LEARN * learning
+    flags = ALL | LEARN * learning | ASYNC * asynchronous
     for row in range(len(x)):
         jobs.append([Order(RUN, flags, host_words(node, x[row], target[row])) for node in nodes])
     jobs.append([Order(READ) for _ in nodes])
@@ -160,6 +181,16 @@ def measured(
     runs = done[1:-1]
     states = [np.concatenate([_by_layer(nodes[n], [run[n].words for run in runs]) for n in range(len(nodes))], axis=2)]
     return _job(spec, states[0]), _values(spec, nodes, [one.words for one in done[-1]]), runs
+
+
+def settling(spec: Spec, links: Links) -> int:
+    """Cycles in which frames travel there and back and every node makes eight steps."""
+    longest = 0
+    for index in range(len(spec.nodes)):
+        form = shape(Node(spec, index))
+        frames = sum(1 + sent(form, units) for units in (form.units[1], form.units[form.own]))
+        longest = max(longest, step_words(form) + form.state_words + form.drain + frames)
+    return 2 * (links.latency + links.jitter) + 8 * longest * 256 // (256 - links.stalls)
 
 
 def host_words(node: Node, x: Whole, target: Whole) -> Whole:

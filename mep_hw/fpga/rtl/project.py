@@ -158,7 +158,8 @@ def _readme(node: Node) -> str:
         "One clock `aclk`, synchronous reset `aresetn`, active low. `s_axil`: AXI4-Lite. `s_host`, `m_host`:",
         "AXI-Stream of 32-bit words, one sign-extended value a beat, TLAST on the last beat of a job's output.",
         "`s_below`, `m_below`, `s_above`, `m_above`: AXI-Stream pairs to the neighbours; tie those of a link that the",
-        "node does not have to zero.", "",
+        "node does not have to zero. `stop` and `quiet` are for asynchronous jobs; tie `stop` to zero without them.",
+        "",
         f"- below: {'no link, layer 1 takes the input' if form.takes_input else 'a link'}; "
         f"above: {'no link, the read-out is here' if form.has_readout else 'a link'}",
         "- WRITE takes and READ sends the weights row by row, coupling by coupling, then the biases.",
