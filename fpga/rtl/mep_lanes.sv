@@ -12,7 +12,9 @@ module mep_lanes #(
     input  logic signed [SB-1:0] unit_a_2,
     input  logic signed [SB-1:0] unit_b_2,
     input  logic [P*(SB+1)-1:0] error_2,
+    /* verilator lint_off UNUSEDSIGNAL */ // a node without the read-out has no use for it, and fewer bits (YB)
     input  logic signed [17:0]  beta,
+    /* verilator lint_on UNUSEDSIGNAL */
     input  logic                down_4,       // add to the sums of the layer below
     input  logic                first_row_4,
     input  logic [SW-1:0]       down_address_4,

@@ -225,7 +225,8 @@ module mep_node #(
     always_ff @(posedge clk) {biases_x, up_x, down_x} <= {biases_read, up_r, down_r};
     for (genvar p = 0; p < P; p++) begin : unit
         wire signed [PB-1:0] product = PB'($signed(plus_4[MB*p+:MB]));
-        assign pulls_4[PB*p+:PB] = pulled_4 ? (product + PB'(PULL_HALF)) >>> BETA_FRACTION : '0;
+        wire signed [PB-1:0] pull = (product + PB'(PULL_HALF)) >>> BETA_FRACTION;  // beside '0 it would be unsigned
+        assign pulls_4[PB*p+:PB] = pulled_4 ? pull : '0;
         mep_relax relax (
             .clk, .layer(layers[TW*R+:TW]), .fill(kinds[3*R+:3] == FILL), .bias(biases_x[BB*p+:BB]),
             .up(up_x[UB*p+:UB]), .down(down_x[DB*p+:DB]), .state(states_x[SB*p+:SB]), .pull(pulls_x[PB*p+:PB]),

@@ -18,8 +18,9 @@ from mep_hw.fpga import assemble, folder, native, oracle, tools
 from mep_hw.fpga.assemble import Kind
 from mep_hw.fpga.cluster.partition import on_nodes
 from mep_hw.fpga.formats import STATE_BITS, WEIGHT_BITS, Choice, Goal, Phases, choose
+from mep_hw.fpga.numbers import whole_beta
 from mep_hw.fpga.quantised import SUM_BITS, learning_of, quantised
-from mep_hw.fpga.spec import Spec, Values
+from mep_hw.fpga.spec import WORD, Spec, Values
 from mep_hw.model import Model
 
 COSINE = 0.98  # of contrasts with `cpu`, where nudged phases are of use
@@ -50,9 +51,13 @@ DataOption = Annotated[
 ]
 Samples = Annotated[int, typer.Option(min=1, help="Of its training part, to choose formats on.")]
 Tolerance = Annotated[float, typer.Option(min=0, max=1, help="Share of answers that quantising may change.")]
-StateBits = Annotated[int | None, typer.Option(help="Of states; default: as few as will do.", show_default=False)]
-WeightBits = Annotated[int | None, typer.Option(help="Of weights; default: as few as will do.", show_default=False)]
-SumBits = Annotated[int, typer.Option(min=2, help="Most bits of any sum.")]
+StateBits = Annotated[
+    int | None, typer.Option(min=2, max=32, help="Of states; default: as few as will do.", show_default=False)
+]
+WeightBits = Annotated[
+    int | None, typer.Option(min=2, max=32, help="Of weights; default: as few as will do.", show_default=False)
+]
+SumBits = Annotated[int, typer.Option(min=2, max=WORD, help="Most bits of any sum.")]
 Beta = Annotated[float, typer.Option(help="Nudging strength.")]
 Seed = Annotated[
     int | None,
@@ -76,6 +81,7 @@ def command(kind: Kind) -> Callable[..., None]:
             raise InputError("export", "inference", True, rule="excludes --learn", fix="leave one of them out")
         subject = models.given(model, seed, "export")
         phases = Phases(beta=beta)
+        whole_beta(beta, phases.beta_fraction)
         found = choose(
             subject, *_samples(subject, data, samples),
             goal=Goal(tolerance, None if inference else COSINE, learn), phases=phases,

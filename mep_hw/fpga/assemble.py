@@ -27,6 +27,12 @@ Kind = Literal["hls", "rtl"]
 PROJECTS = {"hls": hls.project, "rtl": rtl.project}
 EXPORT = "export.json"
 LANGUAGES = {"hls": "C++ for high-level synthesis", "rtl": "SystemVerilog"}
+MAKE = {"hls": "make", "rtl": "make -C tb"}
+LINKED = {
+    "hls": "`cluster.json` says how the nodes are linked, `one_device/` and `boards/` are for Vitis.",
+    "rtl": "`cluster.json` says how the nodes are linked: `m_above` of each to `s_below` of the next, `m_below` back "
+    "to `s_above`.\nEvery node's modules have the same names: two nodes in one device need libraries of their own.",
+}
 
 
 def files_of(spec: Spec, values: Values, kind: Kind, notes: Mapping[str, Any]) -> dict[str, str | bytes]:
@@ -41,9 +47,16 @@ def files_of(spec: Spec, values: Values, kind: Kind, notes: Mapping[str, Any]) -
         project = PROJECTS[kind](Node(spec, index), values)
         files |= {f"node{index}/{name}": content for name, content in project.items()}
     if len(spec.nodes) > 1:
-        files |= wiring.files(spec, manifest.manifest(spec, values))
+        cluster = manifest.manifest(spec, values)
+        # Names in the files for Vitis are those of the HLS projects.
+        files |= wiring.files(spec, cluster) if kind == "hls" else {"cluster.json": cluster.to_json()}
     files["README.md"] = _readme(spec, kind, sorted(files))
     return files
+
+
+def has_benches(spec: Spec, kind: Kind) -> bool:
+    """Whether each project has a test bench of its own: a node in SystemVerilog with links is simulated with others."""
+    return kind == "hls" or len(spec.nodes) == 1
 
 
 def notes(path: Path) -> dict[str, Any]:
@@ -82,7 +95,10 @@ def _readme(spec: Spec, kind: Kind, names: list[str]) -> str:
     nodes = "\n".join(
         f"- `node{index}`: layers {', '.join(map(str, layers))}" for index, layers in enumerate(spec.nodes)
     )
-    cluster = "\n`cluster.json` says how the nodes are linked.\n" if len(spec.nodes) > 1 else ""
+    cluster = f"\n{LINKED[kind]}\n" if len(spec.nodes) > 1 else ""
+    bench = (
+        f"and a test bench, run by `{MAKE[kind]}` in it" if has_benches(spec, kind) else "and no test bench of its own"
+    )
     learning = "learns on the chip" if spec.learning else "does not learn"
     return f"""# {spec.name} as {LANGUAGES[kind]}
 
@@ -99,8 +115,8 @@ Formats are signed, bits.fraction; bounds are in units of the format. Sums are b
 ## Nodes
 {nodes}
 {cluster}
-Each folder has a README with its interfaces, and a test bench that `make` runs against vectors of the reference. All
-of it, and what else this computer's tools can check, is run by
+Each folder has a README with its interfaces, {bench}. All that this
+computer's tools can check, against the reference, all nodes together too, is run by
 
     mep-hw fpga verify .
 

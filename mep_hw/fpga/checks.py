@@ -33,6 +33,7 @@ LATENCY = 100  # cycles of the links of a simulated cluster
 STALLS = 64  # of 256 cycles in which an end of a stream pauses
 MAKE_S = 900.0
 BENCHES = {"hls": ".", "rtl": "tb"}  # where a project's Makefile is
+PROGRAMS = {"hls": ("g++",), "rtl": ("verilator", "g++")}  # that it calls
 TOP = "mep_node"
 
 
@@ -49,8 +50,9 @@ def verify(path: Path, *, synthesis: bool = False) -> Iterator[Check]:
     wanted = samples(spec, values, states=STATES)
     yield compared("native C++", native.execute, spec, values, wanted)
     yield from _of_hls(path, spec, values, wanted) if kind == "hls" else _of_rtl(spec, values, wanted)
-    for index in range(len(spec.nodes)):
-        yield attempted(f"test bench of node{index}", partial(_bench, path / f"node{index}", kind))
+    if assemble.has_benches(spec, kind):
+        for index in range(len(spec.nodes)):
+            yield attempted(f"test bench of node{index}", partial(_bench, path / f"node{index}", kind))
     if len(spec.nodes) > 1:
         yield compared("a process for each node", executing("synchronous"), spec, values, wanted)
     if kind == "rtl" and synthesis:
@@ -65,7 +67,7 @@ def verify(path: Path, *, synthesis: bool = False) -> Iterator[Check]:
 def _of_hls(path: Path, spec: Spec, values: Values, wanted: Samples) -> Iterator[Check]:
     yield compared("ap_fixed C++", simulate.execute, spec, values, wanted)
     sources = sorted(path.glob("node*/src/*.h")) + sorted(path.glob("node*/src/*.cpp"))
-    texts = {str(source.relative_to(path)): source.read_text(encoding="utf-8") for source in sources}
+    texts = {str(source.relative_to(path)): source.read_text(encoding="utf-8", errors="replace") for source in sources}
     found = [str(finding) for name, text in texts.items() for finding in pragmas.check(text, name)]
     count = sum(pragmas.count(text) for text in texts.values())
     yield Check("HLS pragmas", "failed" if found else "passed", "; ".join(found) or f"{count} in {len(texts)} files")
@@ -79,7 +81,7 @@ def _of_rtl(spec: Spec, values: Values, wanted: Samples) -> Iterator[Check]:
     yield compared(name, partial(lockstep.execute, links=links), spec, values, wanted)
     if len(spec.nodes) == 1:
         yield attempted("cycles are those of the formula", partial(_counted, spec, values, wanted))
-    yield Check("Vivado", "not run", "needs AMD's Vivado; node*/vivado.tcl is for it")
+    yield Check("Vivado", "not run", "needs AMD's Vivado; node*/synth/vivado.tcl is for it")
 
 
 def _unchanged(path: Path, spec: Spec, values: Values, kind: Kind) -> tuple[Status, str]:
@@ -93,12 +95,16 @@ def _unchanged(path: Path, spec: Spec, values: Values, kind: Kind) -> tuple[Stat
             wrong.append(f"{name} is missing")
         elif place.read_bytes() != expected:
             wrong.append(f"{name} differs")
+    sources = {str(place.relative_to(path)) for part in ("src", "rtl") for place in path.glob(f"node*/{part}/*")}
+    wrong += [f"{name} is not of the export" for name in sorted(sources - set(files))]
     return ("failed", "; ".join(wrong)) if wrong else ("passed", f"{len(files)} files")
 
 
 def _bench(project: Path, kind: Kind) -> tuple[Status, str]:
     """`make` in a copy of the project, which stays as it was."""
     make = [tools.require("make")] + ([f"AP_TYPES={headers().folder}"] if kind == "hls" else [])
+    for program in PROGRAMS[kind]:
+        tools.require(program)
     with tempfile.TemporaryDirectory() as work:
         copy = Path(work) / project.name
         shutil.copytree(project, copy)

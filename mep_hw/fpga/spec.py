@@ -84,6 +84,8 @@ class Layer(Part):
 
     @model_validator(mode="after")
     def _range_fits(self) -> Layer:
+        if self.state.bits > 31:
+            raise ValueError("state.bits must be at most 31, for the difference of two products to fit in 63")
         if not self.state.least <= self.low < self.high <= self.state.most:
             raise ValueError(f"low < high must fit in {self.state.bits} bits")
         return self

@@ -87,5 +87,6 @@ def call(
 
 
 def _why(text: str) -> str:
-    lines = [line for line in text.splitlines() if re.search(r"error|fail|fatal|assert", line, re.IGNORECASE)]
+    # Verilator ends with an error for a warning, which says what is wrong.
+    lines = [line for line in text.splitlines() if re.search(r"error|fail|fatal|assert|^%warn", line, re.IGNORECASE)]
     return "; ".join(lines or text.splitlines()[-5:])[:SHOWN]

@@ -45,7 +45,9 @@ class Samples:
 def samples(spec: Spec, values: Values, *, states: int, seed: int = 0) -> Samples:
     """Enough samples for so many states in all phases: half of them anywhere in range, half at its ends."""
     random = np.random.default_rng(seed)
-    rows = ceil(states / (3 * sum(layer.units for layer in spec.layers[1:])))
+    rows = max(
+        4, ceil(states / (3 * sum(layer.units for layer in spec.layers[1:])))
+    )  # of a large model, too, some at the ends
     bottom, top = spec.layers[0], spec.layers[-1]
     x = random.integers(bottom.low, bottom.high, (rows, bottom.units), endpoint=True)
     x[1::2] = random.choice([bottom.low, bottom.high], x[1::2].shape)

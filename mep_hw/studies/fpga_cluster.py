@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 
 from mep_hw.fpga import oracle, proof
 from mep_hw.fpga.cluster import simulated
@@ -96,6 +95,8 @@ def subject() -> tuple[Spec, Values, Whole, Whole]:
         beta_fraction=7, lanes=8, nodes=(tuple(range(1, depth + 1)),),
     )  # fmt: skip
     spec = spec.model_copy(update={"sums": proof.sums(spec, values)})
+    from sklearn.datasets import load_digits  # only here: other commands do without it
+
     images, labels = cast(Any, load_digits(return_X_y=True))
     x = np.rint(images[:SAMPLES] / 16 * one).astype(np.int64)
     y = np.eye(UNITS[-1], dtype=np.int64)[labels[:SAMPLES]] * one

@@ -25,11 +25,11 @@ import torch
 
 from mep_hw.errors import MachineError
 from mep_hw.fpga import oracle
-from mep_hw.fpga.node import EMIT_READOUT, Node
+from mep_hw.fpga.node import EMIT_READOUT, RUN, WRITE, Node
 from mep_hw.fpga.numbers import whole_inputs, whole_targets
 from mep_hw.fpga.quantised import Formats, learning_of, quantised
 from mep_hw.fpga.rtl.config import header
-from mep_hw.fpga.rtl.lockstep import RUN, WRITE, Order, measured, simulate
+from mep_hw.fpga.rtl.lockstep import Order, measured, simulate
 from mep_hw.fpga.rtl.memories import memories
 from mep_hw.fpga.rtl.verilate import build as verilated
 from mep_hw.fpga.rtl.verilate import sources

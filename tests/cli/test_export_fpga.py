@@ -50,13 +50,29 @@ def test_a_model_on_one_board_as_rtl(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert set(status.values()) == {"passed"} and len(status) == 7, status
 
 
+def test_a_model_on_two_boards_as_rtl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    need("g++", "verilator")
+    out = tmp_path / "build"
+    small = [8 if option == 12 else option for option in SMALL]  # bits of states
+    call(capsys, "export", "rtl", *small, "--inference", "--tolerance", 1, "--nodes", 2, "--out", out)
+    assert (out / "cluster.json").is_file() and not (out / "boards").exists()  # which are for HLS projects
+    assert "no test bench of its own" in (out / "README.md").read_text()
+    found = call(capsys, "fpga", "verify", out, "--json").json
+    status = {check["name"]: check["status"] for check in found["checks"]}
+    assert status.pop("Vivado") == "not run"
+    assert set(status.values()) == {"passed"} and len(status) == 6, status
+
+
 def test_what_was_changed_by_hand_fails_its_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "build"
     call(capsys, "export", "hls", *SMALL, "--out", out)
     (out / "node0/src/config.h").write_text("// mine\n")
     (out / "node0/Makefile").unlink()
+    (out / "node0/src/more.h").touch()
+    (out / "node0/bench").touch()  # what make leaves behind
     told = call(capsys, "fpga", "verify", out)
     assert told.code == 1
+    assert "node0/src/more.h is not of the export" in told.out and "node0/bench" not in told.out
     assert "node0/Makefile is missing" in told.out and "node0/src/config.h differs" in told.out
 
 
@@ -78,7 +94,9 @@ def test_formats_that_were_tried_are_kept(tmp_path: Path, capsys: pytest.Capture
         ("8-4-3 --data random --lr 0.1", "export: lr = 0.1: has no effect without --learn"),
         ("8-4-3 --data random --learn --lr 0.1", "a power of two: it is a shift on the chip; take 0.125"),
         ("8-4-3 --data random --sum-bits 8", "must fit in 8 bits, and"),
-        ("8-4-3 --data random --beta 0.3", "beta"),
+        ("8-4-3 --data random --beta 0.3", "fpga: beta = 0.3: must be a whole multiple of"),
+        ("8-4-3 --data random --beta nan", "fpga: beta = nan: must be a whole multiple of"),
+        ("8-4-3 --data random --beta -0.25", "fpga: beta = -0.25: must be a whole multiple of"),
         ("8-4-3", "data: x values per sample = 64: the model takes 8"),
         ("absent.safetensors", "absent.safetensors: does not exist"),
         ("convolution.yaml --data random", "layer 1 = a convolution: is not in the specification of this hardware"),

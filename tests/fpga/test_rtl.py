@@ -14,7 +14,7 @@ import pytest
 from fpga_cases import Case
 
 from mep_hw.errors import MachineError
-from mep_hw.fpga import oracle, tools
+from mep_hw.fpga import oracle, proof, tools
 from mep_hw.fpga.node import (
     EMIT_FREE,
     EMIT_MINUS,
@@ -41,7 +41,7 @@ from mep_hw.fpga.rtl.lockstep import (
 from mep_hw.fpga.rtl.memories import memories
 from mep_hw.fpga.rtl.project import project
 from mep_hw.fpga.rtl.verilate import build, sources
-from mep_hw.fpga.spec import Whole
+from mep_hw.fpga.spec import Format, Whole
 
 MISSING = [name for name in ("verilator", "g++") if tools.found(name) is None]
 if MISSING and not os.environ.get("MEP_HW_CI"):
@@ -86,6 +86,13 @@ def agrees(case: Case, learning: bool, links: Links) -> list[list[Done]]:
 def test_a_node_equals_the_oracle_whatever_pauses(name: str, extreme: bool, learning: bool) -> None:
     """12 runs of 60 samples: 57,240 states."""
     agrees(make(LONE[name], rows=60, extreme=extreme), learning, STALLS)
+
+
+def test_a_nudge_with_many_bits_behind_the_point_keeps_its_sign() -> None:
+    """One layer, whose total is wider than the pull: what is shifted into the pull's upper bits counts."""
+    case = fpga_cases.make(4, 3, lanes=2, seed=5, rows=20, extreme=True)
+    spec = case.spec.model_copy(update={"beta": 1 << 14, "beta_fraction": 16})
+    agrees(replace(case, spec=spec.model_copy(update={"sums": proof.sums(spec, None)})), False, Links(limit=LIMIT))
 
 
 def test_learning_moves_weights_and_clamps_them() -> None:
@@ -187,6 +194,16 @@ def test_lost_frames_end_in_an_error_that_names_them() -> None:
     assert done[2].failure == (UNEXPECTED, "below", "free", 3)  # frame 4 came instead
     with pytest.raises(MachineError, match="no end in 20000 cycles"):
         simulate(program, 3, jobs, replace(dead, timeout=0, limit=20000))
+
+
+def test_nodes_of_narrow_states_without_the_read_out_have_no_lint() -> None:
+    """Builds fail on any warning: this one is as an export chooses formats."""
+    state, weight = Format(bits=8, fraction=6), Format(bits=8, fraction=6)
+    spec = fpga_cases.make(4, 2, 3, lanes=2, nodes=((1,), (2,))).spec
+    layers = tuple(
+        layer.model_copy(update={"state": state, "low": 0, "high": 64, "bias_bits": 8}) for layer in spec.layers
+    )
+    build(spec.model_copy(update={"layers": layers, "weights": (weight, weight)}))
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 5])

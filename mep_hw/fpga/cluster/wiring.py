@@ -11,7 +11,7 @@ from __future__ import annotations
 from string import Template
 
 from mep_hw.fpga.cluster.manifest import Manifest
-from mep_hw.fpga.node import EMIT_READOUT, LEARN, NUDGE, Node
+from mep_hw.fpga.node import EMIT_READOUT, LEARN, NUDGE, READ, RUN, WRITE, Node
 from mep_hw.fpga.spec import Spec
 
 NOT_RUN = "Not run: there was no Vitis and no board where this was written."
@@ -27,6 +27,7 @@ def files(spec: Spec, manifest: Manifest) -> dict[str, str]:
         "boards/launch.sh": LAUNCH.substitute(not_run=NOT_RUN, last=count - 1),
         "boards/host.py": HOST.substitute(
             not_run=NOT_RUN, name=spec.name, count=count, nudge=NUDGE, learn=LEARN, readout=EMIT_READOUT,
+            operations=f"{WRITE}, {READ}, {RUN}",
             nodes="\n".join(f"    {index}: {_takes(spec, index)}," for index in range(count)),
             free=spec.free_steps, nudged=spec.nudged_steps, beta=spec.beta,
         ),
@@ -136,7 +137,7 @@ NODES = {  # 32-bit words that a node holds and takes for a sample, and its stre
 $nodes
 }
 STEPS = ($free, $nudged, $beta)  # free, nudged, and beta
-WRITE, READ, RUN = 0, 1, 2
+WRITE, READ, RUN = $operations
 NUDGE, LEARN, EMIT_READOUT = $nudge, $learn, $readout
 LIMIT_MS = 10_000
 TO, FROM = pyxrt.xclBOSyncDirection.XCL_BO_SYNC_BO_TO_DEVICE, pyxrt.xclBOSyncDirection.XCL_BO_SYNC_BO_FROM_DEVICE

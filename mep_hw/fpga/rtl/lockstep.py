@@ -21,13 +21,15 @@ from mep_hw.fpga.node import (
     LEARN,
     NUDGE,
     PHASES,
+    READ,
+    RUN,
+    WRITE,
     Node,
 )
 from mep_hw.fpga.oracle import Job
 from mep_hw.fpga.rtl.verilate import build
 from mep_hw.fpga.spec import Spec, Values, Whole
 
-WRITE, READ, RUN = 1, 2, 3
 ALL = NUDGE | EMIT_FREE | EMIT_PLUS | EMIT_MINUS
 LIMIT_S = 600
 SILENT, UNEXPECTED, NOT_TAKEN = 1, 2, 3  # what ERROR says

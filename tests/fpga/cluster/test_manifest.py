@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from mep_hw.errors import InputError
 from mep_hw.fpga.cluster.manifest import Manifest, manifest
 from mep_hw.fpga.cluster.wiring import files
-from mep_hw.fpga.node import Node
+from mep_hw.fpga.node import READ, RUN, WRITE, Node
 
 CASE = cluster_cases.exact(3)
 MANIFEST = manifest(CASE.spec, CASE.values, parts=["xcu55c"] * 3, latency_cycles=200)
@@ -83,6 +83,7 @@ def test_sketches_say_so_and_are_well_formed() -> None:
         assert not name.startswith("boards") or "SKETCH" in text
         assert "$not_run" not in text and all(len(line) <= 120 for line in text.splitlines())
     ast.parse(FILES["boards/host.py"])
+    assert f"\nWRITE, READ, RUN = {WRITE}, {READ}, {RUN}\n" in FILES["boards/host.py"]
     subprocess.run(["sh", "-n"], input=FILES["boards/launch.sh"], text=True, check=True)
     held = re.search(r'^    1: {"held": (\d+), "x": 0, "y": 0, "streams": 6}', FILES["boards/host.py"], re.MULTILINE)
     assert held and int(held[1]) == sum(array.size for array in Node(CASE.spec, 1).held(CASE.values))
