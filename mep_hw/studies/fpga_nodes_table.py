@@ -71,10 +71,13 @@ def markdown(table: Mapping[str, Any]) -> str:
         f"{name} {settings[name]['bits']} bits, {settings[name]['fraction']} behind the point"
         for name in ("states", "inputs", "weights")
     ]
+    where = table["environment"]
     return (
         f"# One node with {settings['model']}\n\n"
-        f"{'; '.join(forms)}. {settings['free_steps']} free and {settings['nudged_steps']} nudged steps. Made by\n"
-        f"`mep-hw study fpga` at commit {table['environment']['commit']}; {tools or 'no synthesis was run'}.\n"
+        f"{'; '.join(forms)}.\n"
+        f"{settings['free_steps']} free and {settings['nudged_steps']} nudged steps.\n"
+        f"Made by `mep-hw study fpga` at commit {where['commit']} on {where['processor']};\n"
+        f"{tools or 'no synthesis was run'}.\n\n"
         'Cycles by the formula; "simulated" says whether Verilator counts the same and leaves the oracle\'s numbers.\n'
         "An inference takes an input, runs the free phase and sends the read-out. A whole job has three phases, sends\n"
         "all states and, where the node learns, updates it.\n\n"
@@ -112,7 +115,7 @@ def _cells(row: Mapping[str, Any], family: str) -> list[str]:
 def _tools(table: Mapping[str, Any]) -> str:
     kinds = [row[family] for row in table["rows"] for family in ("xcup", "ecp5") if row[family] is not None]
     names = sorted({str(found[key]) for found in kinds for key in ("tool", "router", "part") if found[key] is not None})
-    return "; ".join(names)
+    return ";\n".join(names)
 
 
 def _or_not_run(value: float | None, form: str) -> str:
