@@ -6,9 +6,9 @@
 //                          EMIT_FREE, EMIT_READOUT, EMIT_PLUS, EMIT_MINUS, ASYNC from bit 8 on
 //   0x08 STATUS        r   bit 0 busy, bit 1 done, bit 2 error
 //   0x0C ERROR         r   bits 15..0 frame, 17..16 phase, 18 link (0 below, 1 above), 20..19 what: 0 the job was
-//                          refused (no such operation, LEARN without NUDGE or on a node without learning, or ASYNC
-//                          on a node without links), 1 the
-//                          frame did not come in TIMEOUT cycles, 2 another one came, 3 the neighbour did not take the
+//                          refused (no such operation; LEARN, EMIT_PLUS or EMIT_MINUS without NUDGE; LEARN on a node
+//                          without learning; ASYNC on a node without links), 1 the frame did not come in
+//                          TIMEOUT cycles, 2 another one came, 3 the neighbour did not take the
 //                          frame in TIMEOUT cycles; after 1 to 3 no job starts until all nodes are reset
 //   0x10 FREE_STEPS    rw  steps of a free phase; with ASYNC the most that it makes, and at most 65534
 //   0x14 NUDGED_STEPS  rw  the same of a nudged phase

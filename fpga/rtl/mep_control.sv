@@ -105,6 +105,7 @@ module mep_control #(
     wire last_step = step + 16'd1 == steps;
     wire [31:0] gap = LINKED || last_step ? 32'(DRAIN) : 32'(GAP);
     wire legal = operation != 2'd0 && !(operation == 2'd3 && learn && (!nudge || LEARN == 0)
+                        || operation == 2'd3 && flags[5:4] != 2'd0 && !nudge  // phases that do not run emit nothing
                         || operation == 2'd3 && flags[6] && !LINKED);
 
     always_comb begin

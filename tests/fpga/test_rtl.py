@@ -18,6 +18,7 @@ from mep_hw.fpga import oracle, proof, tools
 from mep_hw.fpga.node import (
     EMIT_FREE,
     EMIT_MINUS,
+    EMIT_PLUS,
     EMIT_READOUT,
     LEARN,
     NUDGE,
@@ -156,9 +157,10 @@ def test_bad_orders_are_refused_and_the_node_goes_on() -> None:
     case = make(LONE["one hidden, 2 lanes"])
     node = Node(case.spec, 0)
     words = np.concatenate([part.reshape(-1) for part in node.held(case.values)])
-    orders = [Order(WRITE, words=words), Order(RUN, LEARN), Order(0), Order(RUN, EMIT_FREE, case.x[0])]
+    refused = [Order(RUN, LEARN), Order(0), Order(RUN, EMIT_PLUS)]
+    orders = [Order(WRITE, words=words), *refused, Order(RUN, EMIT_FREE, case.x[0])]
     done = [job[0] for job in simulate(build(case.spec), 1, [[order] for order in orders])]
-    assert [one.status for one in done] == [2, 6, 6, 2]
+    assert [one.status for one in done] == [2, 6, 6, 6, 2]
     right = np.concatenate([s[0] for s in oracle.run(case.spec, case.values, case.x, case.y).free])
     np.testing.assert_array_equal(done[-1].words, right)
 
