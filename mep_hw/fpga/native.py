@@ -16,8 +16,7 @@ import numpy as np
 
 from mep_hw.errors import InputError
 from mep_hw.fpga.compiled import library
-from mep_hw.fpga.lfsr import seeded
-from mep_hw.fpga.oracle import Job, States, at_rest
+from mep_hw.fpga.oracle import Job, States, at_rest, in_turn
 from mep_hw.fpga.spec import Spec, Values, Whole
 
 Ends = tuple[Whole, Whole, Whole, Whole]
@@ -26,15 +25,7 @@ NARROW = 32  # bits of sums that 32-bit vectors hold
 
 def execute(spec: Spec, values: Values, x: Whole, target: Whole, learning: bool = False) -> tuple[Job, Values]:
     """As `oracle.execute`."""
-    if not learning:
-        return run(spec, values, x, target), values
-    registers, jobs = seeded(spec), list[Job]()
-    for row in range(len(x)):
-        one = slice(row, row + 1)
-        jobs.append(run(spec, values, x[one], target[one]))
-        values, registers = learn(spec, values, registers, x[one], jobs[-1].plus, jobs[-1].minus)
-    phases = ([getattr(job, phase) for job in jobs] for phase in ("free", "plus", "minus"))
-    return Job(*(tuple(map(np.concatenate, zip(*phase, strict=True))) for phase in phases)), values
+    return in_turn(run, learn, spec, values, x, target, learning)
 
 
 def run(spec: Spec, values: Values, x: Whole, target: Whole) -> Job:

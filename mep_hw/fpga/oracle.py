@@ -37,6 +37,19 @@ def execute(spec: Spec, values: Values, x: Whole, target: Whole, learning: bool 
     Args:
         learning: update weights and biases after every sample; shift registers begin at their seeds.
     """
+    return in_turn(run, learn, spec, values, x, target, learning)
+
+
+def in_turn(
+    run: Callable[[Spec, Values, Whole, Whole], Job],
+    learn: Callable[[Spec, Values, Sequence[Whole], Whole, States, States], tuple[Values, tuple[Whole, ...]]],
+    spec: Spec,
+    values: Values,
+    x: Whole,
+    target: Whole,
+    learning: bool,
+) -> tuple[Job, Values]:
+    """`execute` by any executable's `run` and `learn`."""
     if not learning:
         return run(spec, values, x, target), values
     registers, jobs = seeded(spec), list[Job]()
