@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import fpga_cases
 import numpy as np
 import pytest
 from fpga_cases import Case
+from fpga_programs import HEADERS, need
 
 from mep_hw.errors import MachineError, ModelError
 from mep_hw.fpga import oracle, proof, tools
@@ -26,14 +26,7 @@ CHAIN = ((1,), (2,), (3,))
 
 @pytest.fixture(scope="module", autouse=True)
 def machine() -> None:
-    """g++ and the ap_* headers; without them the tests are skipped, and under .ci/run they fail."""
-    try:
-        tools.require("g++")
-        headers.headers()
-    except MachineError as error:
-        if os.environ.get("MEP_HW_CI"):
-            pytest.fail(f"the checks of .ci/run need the HLS headers: {error}")
-        pytest.skip(f"needs g++ and the HLS headers; .ci/run has them and never skips: {error}")
+    need("g++", HEADERS)
 
 
 def cases(*units: int, **settings: object) -> list[Case]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import fpga_cases
 import numpy as np
 import pytest
 from fpga_cases import Case
+from fpga_programs import need
 
 from mep_hw.errors import MachineError
 from mep_hw.fpga import oracle, proof, tools
@@ -44,9 +44,11 @@ from mep_hw.fpga.rtl.project import project
 from mep_hw.fpga.rtl.verilate import build, sources
 from mep_hw.fpga.spec import Format, Whole
 
-MISSING = [name for name in ("verilator", "g++") if tools.found(name) is None]
-if MISSING and not os.environ.get("MEP_HW_CI"):
-    pytest.skip(f"{', '.join(MISSING)} not on PATH", allow_module_level=True)
+
+@pytest.fixture(scope="module", autouse=True)
+def programs() -> None:
+    need("verilator", "g++")
+
 
 LIMIT = 3_000_000  # cycles; far more than any test needs
 STALLS = Links(stalls=70, seed=11, limit=LIMIT)

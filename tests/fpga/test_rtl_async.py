@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import cluster_cases
@@ -10,9 +9,10 @@ import fpga_cases
 import numpy as np
 import pytest
 from fpga_cases import Case
+from fpga_programs import need
 
 from mep_hw.errors import CapabilityError
-from mep_hw.fpga import lfsr, oracle, tools
+from mep_hw.fpga import lfsr, oracle
 from mep_hw.fpga.cluster.certificate import certify
 from mep_hw.fpga.cluster.protocol import CLOSING
 from mep_hw.fpga.node import ASYNC, EMIT_FREE, NUDGE, Node
@@ -30,9 +30,11 @@ from mep_hw.fpga.rtl.lockstep import (
 )
 from mep_hw.fpga.rtl.verilate import build
 
-MISSING = [name for name in ("verilator", "g++") if tools.found(name) is None]
-if MISSING and not os.environ.get("MEP_HW_CI"):
-    pytest.skip(f"{', '.join(MISSING)} not on PATH", allow_module_level=True)
+
+@pytest.fixture(scope="module", autouse=True)
+def programs() -> None:
+    need("verilator", "g++")
+
 
 LIMIT = 5_000_000
 MOST = 20_000  # steps; a phase that reaches them never rests

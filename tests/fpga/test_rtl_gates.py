@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-
 import fpga_cases
 import numpy as np
 import pytest
+from fpga_programs import need
 
-from mep_hw.fpga import oracle, tools
+from mep_hw.fpga import oracle
 from mep_hw.fpga.rtl.gates import gates
 from mep_hw.fpga.rtl.lockstep import Links, measured
 from mep_hw.fpga.rtl.verilate import build
 
-MISSING = [name for name in ("yosys", "verilator", "g++") if tools.found(name) is None]
-if MISSING and not os.environ.get("MEP_HW_CI"):
-    pytest.skip(f"{', '.join(MISSING)} not on PATH", allow_module_level=True)
+
+@pytest.fixture(scope="module", autouse=True)
+def programs() -> None:
+    need("yosys", "verilator", "g++")
 
 
 def test_gates_equal_the_oracle() -> None:
